@@ -1,0 +1,63 @@
+package contracts
+
+// PlanID numbers a plan.
+type PlanID int64
+
+// Profile is a pair of rates in bit/s, seen from the subscriber: Down is towards him.
+type Profile struct {
+	DownBps uint64 `json:"down_bps"`
+	UpBps   uint64 `json:"up_bps"`
+}
+
+// Plan is what is sold: a monthly price and a pair of rates.
+type Plan struct {
+	ID    PlanID
+	Name  string
+	Price Cents // per month
+	Full  Profile
+	// Reduced is the profile of a reduced contract: own rates when set, otherwise ReducedPercent of Full.
+	Reduced        Profile
+	ReducedPercent int
+}
+
+// floorBps and stepBps shape computed reduced rates: never under 64 kbit/s, rounded up to a whole kbit/s, because
+// several access servers count in kbit/s.
+const (
+	floorBps = 64_000
+	stepBps  = 1_000
+)
+
+// ReducedProfile is the plan's reduced profile in bit/s.
+func (p *Plan) ReducedProfile() Profile {
+	if p.Reduced != (Profile{}) {
+		return p.Reduced
+	}
+	part := func(bps uint64) uint64 {
+		n := (bps*uint64(p.ReducedPercent) + 100*stepBps - 1) / (100 * stepBps) * stepBps
+		return max(n, floorBps)
+	}
+	return Profile{DownBps: part(p.Full.DownBps), UpBps: part(p.Full.UpBps)}
+}
+
+// MaxBps bounds a rate: ten terabits per second.
+const MaxBps = 10_000_000_000_000
+
+// Validate names the first field that cannot be accepted.
+func (p *Plan) Validate() error {
+	switch {
+	case p.Name == "":
+		return Invalidf("name", "a plan has a name")
+	case p.Price < 0 || p.Price > MaxAmount:
+		return Invalidf("price", "a price is not negative")
+	case p.Full.DownBps < floorBps || p.Full.UpBps < floorBps:
+		return Invalidf("down_bps", "rates are at least 64 kbit/s")
+	case p.Full.DownBps > MaxBps || p.Full.UpBps > MaxBps:
+		return Invalidf("down_bps", "rates are at most 10 Tbit/s")
+	case p.Reduced == (Profile{}) && (p.ReducedPercent < 1 || p.ReducedPercent > 100):
+		return Invalidf("reduced_percent", "the reduced profile is 1 to 100 %% of the plan, or rates of its own")
+	case p.Reduced != (Profile{}) && (p.Reduced.DownBps < floorBps || p.Reduced.UpBps < floorBps ||
+		p.Reduced.DownBps > p.Full.DownBps || p.Reduced.UpBps > p.Full.UpBps):
+		return Invalidf("reduced", "reduced rates lie between 64 kbit/s and the plan's own")
+	}
+	return nil
+}
