@@ -1,0 +1,89 @@
+#!/bin/sh
+# Installs the programs that running and testing need, when they are missing. Says what and why first.
+# With everything there it does nothing and takes no time.
+set -eu
+
+# One line a part: the function that finds it, its Debian packages, and why it is needed.
+parts='
+postgresql  postgresql        the database server: it keeps everything, privately under ./var, and tests run on it
+radclient   freeradius-utils  an independent RADIUS client: tests log in with it, and so can you
+'
+
+postgresql() {
+	for program in /usr/lib/postgresql/*/bin/postgres /usr/pgsql-*/bin/postgres; do
+		[ -x "$program" ] && [ -x "${program%postgres}initdb" ] && return 0
+	done
+	command -v postgres >/dev/null && command -v initdb >/dev/null
+}
+
+radclient() {
+	for folder in /usr/bin /usr/local/bin /usr/sbin; do
+		[ -x "$folder/radclient" ] && return 0
+	done
+	return 1
+}
+
+missing='' reasons=''
+while read -r part package why; do
+	if [ -n "$part" ] && ! "$part"; then
+		missing="$missing $package"
+		reasons="$reasons  $package: $why
+"
+	fi
+done <<END
+$parts
+END
+[ -n "$missing" ] || exit 0
+
+printf 'These Debian packages are missing:\n%s' "$reasons"
+if ! command -v apt-get >/dev/null; then
+	echo "This machine has no apt-get: install what they hold by your own means, then come back." >&2
+	exit 1
+fi
+as_root=''
+if [ "$(id -u)" != 0 ]; then
+	if ! command -v sudo >/dev/null; then
+		echo "Installing needs root and there is no sudo here. As root, run: apt-get install --no-install-recommends$missing" >&2
+		exit 1
+	fi
+	as_root=sudo
+fi
+echo "Installing them with ${as_root:+$as_root }apt-get install --no-install-recommends$missing"
+
+# Debian's package would make and start a database server of its own on this machine. Told not to, for this one
+# installation; clusters that the machine's owner has are not touched.
+conf=/etc/postgresql-common/createcluster.d
+quiet="$conf/enlace-deps.conf"
+log=$(mktemp) told=''
+undo() {
+	rm -f "$log"
+	[ -z "$told" ] || $as_root rm -f "$quiet"
+	[ -z "$told" ] || $as_root rmdir "$conf" 2>/dev/null || true
+}
+trap undo EXIT
+trap 'exit 130' INT TERM
+case "$missing" in *postgresql*)
+	told=yes
+	$as_root mkdir -p "$conf"
+	echo 'create_main_cluster = false' | $as_root tee "$quiet" >/dev/null
+	;;
+esac
+
+tell() {
+	cat "$log" >&2
+	echo "Installing failed; what apt-get said is above." >&2
+	exit 1
+}
+$as_root apt-get update -qq >"$log" 2>&1 || echo "apt-get update had trouble; going on with the package lists at hand."
+# shellcheck disable=SC2086
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing </dev/null >"$log" 2>&1 || tell
+
+while read -r part package why; do
+	if [ -n "$part" ] && ! "$part"; then
+		echo "$package is installed, but $part is still not found." >&2
+		exit 1
+	fi
+done <<END
+$parts
+END
+echo "Installed:$missing"
