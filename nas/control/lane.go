@@ -1,0 +1,266 @@
+package control
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+	"layeh.com/radius"
+	"layeh.com/radius/rfc2865"
+	"layeh.com/radius/rfc2866"
+	"layeh.com/radius/rfc2869"
+
+	"enlace/nas"
+)
+
+// lane is one device's commands: who is next, how fast, and the socket. What is queued is sessions, not commands: the
+// command follows from what the session should have when its turn comes. The Reconciler's lock guards all but limiter,
+// peer and counts, which are the lane's own goroutine's.
+type lane struct {
+	r      *Reconciler
+	id     nas.DeviceID
+	device *nas.Device // as it was last asked for; nil when it is not known
+	first  queue       // restoring: in order of arrival
+	rest   queue       // in random order, so that no neighbourhood is always the last
+	wake   chan struct{}
+	counts *tally
+
+	limiter *rate.Limiter
+	peer    *peer
+}
+
+// queue holds sessions, each knowing its place. Taking from the front of a long first queue moves the others, which is
+// cheap at the lengths that restoring reaches.
+type queue struct{ waiting []*session }
+
+func newLane(r *Reconciler, id nas.DeviceID) *lane {
+	return &lane{r: r, id: id, wake: make(chan struct{}, 1), limiter: rate.NewLimiter(1, 1)}
+}
+
+// put queues a session, or moves it to the other queue.
+func (l *lane) put(s *session, first bool) {
+	q := &l.rest
+	if first {
+		q = &l.first
+	}
+	if s.line == q {
+		return
+	}
+	l.drop(s)
+	s.line, s.place = q, len(q.waiting)
+	q.waiting = append(q.waiting, s)
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// drop takes a session out of its queue.
+func (l *lane) drop(s *session) {
+	q := s.line
+	if q == nil {
+		return
+	}
+	last := len(q.waiting) - 1
+	if q == &l.first {
+		copy(q.waiting[s.place:], q.waiting[s.place+1:])
+		for i := s.place; i < last; i++ {
+			q.waiting[i].place = i
+		}
+	} else {
+		q.waiting[s.place] = q.waiting[last]
+		q.waiting[s.place].place = s.place
+	}
+	q.waiting[last] = nil
+	q.waiting = q.waiting[:last]
+	s.line, s.place = nil, -1
+}
+
+// tally is the device's metrics, under its present name.
+func (l *lane) tally() *tally {
+	name := "device " + strconv.FormatInt(int64(l.id), 10)
+	if l.device != nil {
+		name = l.device.Name
+	}
+	if l.counts == nil || l.counts.device != name {
+		l.counts = l.r.metrics.of(name)
+	}
+	return l.counts
+}
+
+// flights bounds the commands of one device that are under way; identifiers end at 256.
+const flights = 200
+
+// run sends until ctx ends.
+func (l *lane) run(ctx context.Context) {
+	var flying sync.WaitGroup
+	defer func() {
+		flying.Wait()
+		if l.peer != nil {
+			l.peer.close()
+			l.peer = nil
+		}
+	}()
+	room := make(chan struct{}, flights)
+	for {
+		if !l.waiting() {
+			select {
+			case <-l.wake:
+			case <-ctx.Done():
+				return
+			}
+			continue
+		}
+		select {
+		case room <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		dev, ok := l.r.cfg.Device(l.id)
+		if !ok {
+			dev = nil
+		} else if limit := rate.Limit(max(dev.CommandsPerSecond, 1)); limit != l.limiter.Limit() {
+			l.limiter.SetLimit(limit)
+		}
+		if ok && dev.CoA.IsValid() && l.limiter.Wait(ctx) != nil {
+			return
+		}
+		job := l.take(dev)
+		if job == nil {
+			<-room
+			continue
+		}
+		if l.peer == nil || l.peer.addr != dev.CoA {
+			if l.peer != nil {
+				l.peer.close()
+			}
+			var err error
+			if l.peer, err = dial(dev.CoA); err != nil {
+				l.r.cfg.Log.Error().Err(err).Str("device", dev.Name).Msg("no socket for commands")
+				l.r.complete(job, answer{}, 0, err)
+				<-room
+				continue
+			}
+		}
+		peer := l.peer
+		flying.Go(func() {
+			defer func() { <-room }()
+			l.r.metrics.inFlight.Inc()
+			a, attempts, err := peer.exchange(ctx, job.code, job.attrs, dev.Secret, l.r.cfg.Retry)
+			l.r.metrics.inFlight.Dec()
+			l.r.complete(job, a, attempts, err)
+		})
+	}
+}
+
+func (l *lane) waiting() bool {
+	l.r.mu.Lock()
+	defer l.r.mu.Unlock()
+	return len(l.first.waiting)+len(l.rest.waiting) > 0
+}
+
+// job is a command about to be sent.
+type job struct {
+	s     *session
+	want  nas.Service
+	since time.Time // real clock: when the difference was noticed; zero for an order where nothing differs
+	order *order
+	rec   nas.CommandRecord
+	code  radius.Code
+	attrs radius.Attributes
+}
+
+// take picks the next session and plans its command; nil when, after all, there is nothing to send.
+func (l *lane) take(dev *nas.Device) *job {
+	r := l.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l.device = dev
+	var s *session
+	if len(l.first.waiting) > 0 {
+		s = l.first.waiting[0]
+	} else if n := len(l.rest.waiting); n > 0 {
+		s = l.rest.waiting[rand.IntN(n)]
+	} else {
+		return nil
+	}
+	l.drop(s)
+	if dev == nil || !dev.CoA.IsValid() {
+		s.order = nil
+		r.settle(s)
+		return nil
+	}
+	cmd, err := r.plan(s, dev)
+	if err != nil {
+		r.giveUp(s, "the service cannot be said: "+err.Error())
+		l.tally().commands.WithLabelValues(string(nas.CoA), resultUnsayable).Inc()
+		return nil
+	}
+	if cmd.Method == nas.None {
+		r.settle(s)
+		return nil
+	}
+	j := &job{s: s, want: s.want, order: s.order, rec: r.newRecord(s, cmd.Method), code: radius.CodeCoARequest}
+	if cmd.Method == nas.Disconnect {
+		j.code = radius.CodeDisconnectRequest
+	}
+	if s.differs {
+		j.since = s.since
+	}
+	j.rec.SentAt = j.rec.RequestedAt
+	j.attrs = append(identify(s, dev), cmd.Attrs...)
+	s.busy, s.awaiting = true, nil
+	r.cfg.Record(j.rec)
+	return j
+}
+
+// plan is the session's command: a person's order, the Disconnect that stands in for a CoA that failed, or what the
+// dialect makes of the difference.
+func (r *Reconciler) plan(s *session, dev *nas.Device) (nas.Command, error) {
+	switch {
+	case s.order != nil:
+		return nas.Command{Method: nas.Disconnect}, nil
+	case !s.differs:
+		return nas.Command{}, nil
+	case s.instead != 0 && s.instead == s.want.Digest():
+		return nas.Command{Method: nas.Disconnect}, nil
+	}
+	d := nas.DialectByName(dev.Dialect)
+	if d == nil {
+		d = nas.DialectByName("standard")
+	}
+	return nas.Plan(d, s.applied, s.want, r.cfg.Garden)
+}
+
+// newRecord begins the record of a session's command.
+func (r *Reconciler) newRecord(s *session, m nas.Method) nas.CommandRecord {
+	rec := nas.CommandRecord{
+		ID: nas.CommandID(rand.Int64N(1<<63-1) + 1), Session: s.Key, Login: s.Login, Method: m,
+		Want: s.want.String(), Reason: s.reason(), Actor: "system", RequestedAt: r.cfg.Now(),
+	}
+	if s.order != nil {
+		rec.Actor, rec.Reason, rec.Want = s.order.actor, s.order.reason, "no session"
+	}
+	return rec
+}
+
+// identify names the session with attributes that every dialect has been seen to match (RFC 5176, section 3). All of
+// them must match, so what a device may know differently, such as its own address, is left out. The Event-Timestamp is
+// by the real clock: devices compare it with theirs.
+func identify(s *session, dev *nas.Device) radius.Attributes {
+	p := &radius.Packet{}
+	p.Add(rfc2865.UserName_Type, radius.Attribute(s.Login))
+	p.Add(rfc2866.AcctSessionID_Type, radius.Attribute(s.Key.ID))
+	if ip := s.FramedIP.Unmap(); ip.Is4() {
+		_ = rfc2865.FramedIPAddress_Add(p, net.IP(ip.AsSlice()))
+	}
+	if dev.NASIdentifier != "" {
+		p.Add(rfc2865.NASIdentifier_Type, radius.Attribute(dev.NASIdentifier))
+	}
+	_ = rfc2869.EventTimestamp_Add(p, time.Now())
+	return p.Attributes
+}

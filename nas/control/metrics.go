@@ -1,0 +1,64 @@
+package control
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	commands    *prometheus.CounterVec // device, method, result
+	givenUp     *prometheus.CounterVec // device
+	ignored     *prometheus.CounterVec // device
+	inFlight    prometheus.Gauge
+	differences prometheus.Gauge
+	changeToACK prometheus.Histogram
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := &metrics{
+		commands: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "enlace_nas_commands_total", Help: "CoA- and Disconnect-Requests by what became of them."},
+			[]string{"device", "method", "result"}),
+		givenUp: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "enlace_nas_given_up_total", Help: "Differences that could not be closed and wait for a later interim or change."},
+			[]string{"device"}),
+		ignored: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "enlace_nas_ignored_total", Help: "Disconnect-Requests acknowledged by a device that went on accounting for the session."},
+			[]string{"device"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "enlace_nas_commands_in_flight", Help: "Commands sent and not yet answered."}),
+		differences: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "enlace_nas_differences", Help: "Open sessions whose applied service is not the one wanted."}),
+		changeToACK: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "enlace_nas_change_to_ack_seconds", Help: "From noticing a difference to the device's acknowledgement.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.commands, m.givenUp, m.ignored, m.inFlight, m.differences, m.changeToACK)
+	}
+	return m
+}
+
+// results of a command, as the metric names them.
+const (
+	resultACK         = "ack"
+	resultNAK         = "nak"
+	resultTimeout     = "timeout"
+	resultUnreachable = "unreachable" // the device has no address for commands
+	resultUnsayable   = "unsayable"   // the dialect cannot carry the service
+)
+
+// tally is the metrics of one device.
+type tally struct {
+	device   string
+	commands *prometheus.CounterVec // method, result
+	givenUp  prometheus.Counter
+	ignored  prometheus.Counter
+}
+
+func (m *metrics) of(device string) *tally {
+	by := prometheus.Labels{"device": device}
+	return &tally{
+		device:   device,
+		commands: m.commands.MustCurryWith(by), givenUp: m.givenUp.With(by), ignored: m.ignored.With(by),
+	}
+}

@@ -1,0 +1,414 @@
+package control
+
+import (
+	"container/heap"
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"enlace/contracts"
+	"enlace/nas"
+)
+
+// Config of a Reconciler. The callbacks are called from several goroutines.
+type Config struct {
+	// Device of an id, as it is configured now; false when it is not known (retired).
+	Device func(nas.DeviceID) (*nas.Device, bool)
+	// Desired is the service an access should have now, and the instant at which that answer ends (zero: not
+	// foreseen). known = false leaves the session alone: an access that is not known is no reason to cut a line.
+	Desired func(login string, access contracts.AccessID, now time.Time) (svc nas.Service, until time.Time, known bool)
+	// SetApplied stores what a session's device acknowledged; 0 when that has become unknown. May be nil.
+	SetApplied func(nas.SessionKey, nas.Digest)
+	// Record stores a command, when it is requested and again, under the same ID, when more is known. It must not
+	// block nor call the Reconciler. May be nil.
+	Record func(nas.CommandRecord)
+
+	Garden  nas.Garden
+	Now     func() time.Time
+	Log     zerolog.Logger
+	Metrics prometheus.Registerer // nil: not registered
+
+	Retry []time.Duration // how long each attempt of a command is waited for; default 2, 4, 8 s
+	// Evidence is how long after an acknowledged Disconnect accounting for the session means that it was not obeyed;
+	// default: the device's interim interval.
+	Evidence time.Duration
+	Backoff  time.Duration // first pause after giving a session up, doubled each time; default 30 s
+}
+
+// Reconciler closes the differences between desired and applied. It does nothing until Run is called, but may be told of
+// sessions before.
+type Reconciler struct {
+	cfg     Config
+	metrics *metrics
+
+	dirtied chan struct{} // something is in urgent or routine
+	kicked  chan struct{}
+
+	mu       sync.Mutex
+	sessions map[nas.SessionKey]*session
+	byLogin  map[string]map[*session]bool
+	lanes    map[nas.DeviceID]*lane
+	bounds   boundaries
+	urgent   []*session // to be evaluated, before those of routine
+	routine  []*session
+	start    func(*lane) // starts a lane; nil until Run
+}
+
+// New makes a Reconciler.
+func New(cfg Config) *Reconciler {
+	if len(cfg.Retry) == 0 {
+		cfg.Retry = []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second}
+	}
+	if cfg.Backoff == 0 {
+		cfg.Backoff = 30 * time.Second
+	}
+	if cfg.SetApplied == nil {
+		cfg.SetApplied = func(nas.SessionKey, nas.Digest) {}
+	}
+	if cfg.Record == nil {
+		cfg.Record = func(nas.CommandRecord) {}
+	}
+	return &Reconciler{
+		cfg: cfg, metrics: newMetrics(cfg.Metrics),
+		dirtied: make(chan struct{}, 1), kicked: make(chan struct{}, 1),
+		sessions: map[nas.SessionKey]*session{}, byLogin: map[string]map[*session]bool{}, lanes: map[nas.DeviceID]*lane{},
+	}
+}
+
+// SessionSeen tells of a session by its Start or an Interim-Update. It is the evidence that an acknowledged CoA is waited
+// for, and that an acknowledged Disconnect did not happen. Applied counts when the session is new to the Reconciler;
+// afterwards it knows better itself. It takes about a microsecond and never waits for the network.
+func (r *Reconciler) SessionSeen(seen nas.Session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.sessions[seen.Key]
+	if s != nil && !s.StartedAt.Equal(seen.StartedAt) {
+		r.remove(s) // the id is used again: another session
+		s = nil
+	}
+	if s == nil {
+		s = &session{Session: seen, lane: r.laneOf(seen.Key.Device), applied: seen.Applied, place: -1, bound: -1}
+		r.sessions[seen.Key] = s
+		r.index(s)
+		r.loggedInAgain(s)
+	} else {
+		if s.Login != seen.Login {
+			r.unindex(s)
+			s.Login = seen.Login
+			r.index(s)
+		}
+		again := s.differs || s.stale || !s.known || time.Since(s.askedAt) > askAgain
+		s.Session = seen
+		r.heardOf(s)
+		if !again {
+			return
+		}
+	}
+	r.dirty(s, false)
+}
+
+// askAgain is how old an answer of Desired may be when its session is heard of. Changes and boundaries are told or
+// foreseen; this finds what was nevertheless missed, at a price that a crowd's interims do not notice.
+const askAgain = time.Minute
+
+// SessionGone tells that a session is closed: by its Stop, by Accounting-On or -Off, or because another took its place.
+// cause is the Acct-Terminate-Cause, 0 when there is none.
+func (r *Reconciler) SessionGone(key nas.SessionKey, cause int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.sessions[key]
+	if s == nil {
+		return
+	}
+	if s.awaiting != nil && s.awaiting.Method == nas.Disconnect {
+		r.confirm(s, nas.EvidenceStop)
+	}
+	s.goneAt = r.cfg.Now()
+	r.remove(s)
+	r.cfg.Log.Debug().Str("login", s.Login).Int("cause", cause).Msg("session closed")
+}
+
+// Changed tells that what a login should have may have changed. It must not be called while holding a lock that
+// Config.Desired takes.
+func (r *Reconciler) Changed(login string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for s := range r.byLogin[strings.TrimSpace(login)] {
+		r.dirty(s, true)
+	}
+}
+
+// Kick tells that anything may have changed: the clock was set, the directory was loaded, a device was edited.
+func (r *Reconciler) Kick() {
+	select {
+	case r.kicked <- struct{}{}:
+	default:
+	}
+}
+
+// Disconnect ends a session because a person asked for it. The command goes out from the background, before others.
+func (r *Reconciler) Disconnect(key nas.SessionKey, actor, reason string) error {
+	dev, ok := r.cfg.Device(key.Device)
+	if !ok {
+		return contracts.NotFoundf("the session's access server is not known")
+	}
+	if !dev.CoA.IsValid() {
+		return contracts.Conflictf("unreachable", "%s has no address for commands", dev.Name)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.sessions[key]
+	if s == nil {
+		return contracts.NotFoundf("the session is not open")
+	}
+	s.lane.device = dev
+	s.order = &order{actor: actor, reason: reason}
+	s.retryAt, s.disconnectedAt = time.Time{}, time.Time{}
+	r.settle(s)
+	return nil
+}
+
+// Open counts the sessions that the Reconciler watches.
+func (r *Reconciler) Open() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.sessions)
+}
+
+// Differences counts the sessions whose applied service is not the one wanted.
+func (r *Reconciler) Differences() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := 0
+	for _, s := range r.sessions {
+		if s.differs || s.dirty != clean {
+			n++
+		}
+	}
+	return n
+}
+
+// pollEvery bounds how long a boundary or a jump of the clock is noticed late.
+const pollEvery = 200 * time.Millisecond
+
+// Run works until ctx ends. Only this goroutine asks Desired, so that no older answer overtakes a newer one.
+func (r *Reconciler) Run(ctx context.Context) {
+	var lanes sync.WaitGroup
+	defer lanes.Wait()
+	r.mu.Lock()
+	r.start = func(l *lane) { lanes.Go(func() { l.run(ctx) }) }
+	for _, l := range r.lanes {
+		r.start(l)
+	}
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		r.start = nil
+		r.mu.Unlock()
+	}()
+
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	last := r.cfg.Now()
+	for {
+		r.evaluateDirty(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.dirtied:
+		case <-r.kicked:
+			r.dirtyAll(true)
+		case <-tick.C:
+			now := r.cfg.Now()
+			if now.Before(last) {
+				r.dirtyAll(false) // boundaries were computed for a later time
+			} else {
+				r.dirtyDue(now)
+			}
+			last = now
+		}
+	}
+}
+
+// dirt says whether a session is to be evaluated, and in which list it is for that.
+type dirt uint8
+
+const (
+	clean dirt = iota
+	later
+	soon
+)
+
+// dirty has a session evaluated; urgent ones before the others.
+func (r *Reconciler) dirty(s *session, urgent bool) {
+	switch {
+	case urgent && s.dirty < soon:
+		s.dirty = soon
+		r.urgent = append(r.urgent, s)
+	case s.dirty == clean:
+		s.dirty = later
+		r.routine = append(r.routine, s)
+	}
+	select {
+	case r.dirtied <- struct{}{}:
+	default:
+	}
+}
+
+// dirtyAll has every session evaluated; fresh also forgets that differences were given up.
+func (r *Reconciler) dirtyAll(fresh bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for s := range maps.Values(r.sessions) {
+		if fresh {
+			s.retryAt, s.backoff = time.Time{}, 0
+		}
+		r.dirty(s, false)
+	}
+}
+
+func (r *Reconciler) dirtyDue(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.bounds) > 0 && !r.bounds[0].until.After(now) {
+		s := heap.Pop(&r.bounds).(*session)
+		r.dirty(s, false)
+	}
+}
+
+// batch bounds how many sessions are evaluated before the urgent ones are looked at again.
+const batch = 128
+
+// evaluateDirty asks what each dirty session should have. Desired and Device are called without the lock.
+func (r *Reconciler) evaluateDirty(ctx context.Context) {
+	type question struct {
+		s         *session
+		key       nas.SessionKey
+		login     string
+		access    contracts.AccessID
+		svc       nas.Service
+		until     time.Time
+		known     bool
+		device    *nas.Device
+		reachable bool
+	}
+	asks := make([]question, 0, batch)
+	for ctx.Err() == nil {
+		asks = asks[:0]
+		r.mu.Lock()
+		for len(asks) < batch && len(r.urgent)+len(r.routine) > 0 {
+			from := &r.urgent
+			if len(r.urgent) == 0 {
+				from = &r.routine
+			}
+			s := (*from)[0]
+			(*from)[0] = nil
+			*from = (*from)[1:]
+			if s.dirty != clean && !s.gone {
+				s.dirty = clean
+				asks = append(asks, question{s: s, key: s.Key, login: s.Login, access: s.Access})
+			}
+		}
+		r.mu.Unlock()
+		if len(asks) == 0 {
+			return
+		}
+		now, asked := r.cfg.Now(), time.Now()
+		for i := range asks {
+			a := &asks[i]
+			a.svc, a.until, a.known = r.cfg.Desired(a.login, a.access, now)
+			a.device, a.reachable = r.cfg.Device(a.key.Device)
+		}
+		r.mu.Lock()
+		for i := range asks {
+			a := &asks[i]
+			if a.s.gone {
+				continue
+			}
+			a.s.lane.device = a.device
+			a.s.askedAt = asked
+			r.setBoundary(a.s, a.until)
+			a.s.wants(a.svc, a.known)
+			r.settle(a.s)
+		}
+		r.mu.Unlock()
+	}
+}
+
+func (r *Reconciler) laneOf(id nas.DeviceID) *lane {
+	l := r.lanes[id]
+	if l == nil {
+		l = newLane(r, id)
+		r.lanes[id] = l
+		if r.start != nil {
+			r.start(l)
+		}
+	}
+	return l
+}
+
+func (r *Reconciler) index(s *session) {
+	login := strings.TrimSpace(s.Login)
+	if r.byLogin[login] == nil {
+		r.byLogin[login] = map[*session]bool{}
+	}
+	r.byLogin[login][s] = true
+}
+
+func (r *Reconciler) unindex(s *session) {
+	login := strings.TrimSpace(s.Login)
+	delete(r.byLogin[login], s)
+	if len(r.byLogin[login]) == 0 {
+		delete(r.byLogin, login)
+	}
+}
+
+// remove forgets a session. A command in flight for it is still recorded when it is answered.
+func (r *Reconciler) remove(s *session) {
+	s.gone = true
+	s.lane.drop(s)
+	r.setBoundary(s, time.Time{})
+	r.setDiffers(s, false)
+	r.unindex(s)
+	delete(r.sessions, s.Key)
+}
+
+// boundaries is a heap of the sessions whose wanted service ends at a foreseen instant, the next first.
+type boundaries []*session
+
+func (b boundaries) Len() int           { return len(b) }
+func (b boundaries) Less(i, j int) bool { return b[i].until.Before(b[j].until) }
+func (b boundaries) Swap(i, j int) {
+	b[i], b[j] = b[j], b[i]
+	b[i].bound, b[j].bound = i, j
+}
+func (b *boundaries) Push(x any) {
+	s := x.(*session)
+	s.bound = len(*b)
+	*b = append(*b, s)
+}
+func (b *boundaries) Pop() any {
+	s := (*b)[len(*b)-1]
+	(*b)[len(*b)-1] = nil
+	*b = slices.Delete(*b, len(*b)-1, len(*b))
+	s.bound = -1
+	return s
+}
+
+func (r *Reconciler) setBoundary(s *session, until time.Time) {
+	s.until = until
+	switch {
+	case s.bound >= 0 && until.IsZero():
+		heap.Remove(&r.bounds, s.bound)
+	case s.bound >= 0:
+		heap.Fix(&r.bounds, s.bound)
+	case !until.IsZero():
+		heap.Push(&r.bounds, s)
+	}
+}

@@ -1,0 +1,172 @@
+package control
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"enlace/contracts"
+	"enlace/nas"
+)
+
+// session is an open session with what it should have and what it has. The Reconciler's lock guards it.
+type session struct {
+	nas.Session
+	lane *lane
+
+	want    nas.Service
+	known   bool       // want has been asked for and is known
+	askedAt time.Time  // real clock: when want was asked for
+	until   time.Time  // want holds until then; zero: no end is foreseen
+	applied nas.Digest // 0: unknown
+	restore bool       // want lowers a restriction
+	differs bool
+	since   time.Time // real clock: when the difference was noticed
+	order   *order    // a person wants it disconnected
+	obeyed  *order    // the order that was acknowledged
+
+	busy  bool // a command is in flight
+	dirty dirt // want is to be asked for again
+	gone  bool
+	place int    // in its lane's queue, -1 when in none
+	line  *queue // the queue it is in
+	bound int    // index in the heap of boundaries, -1 when in none
+
+	instead     nas.Digest // the service for which a CoA failed: a Disconnect is sent instead
+	insteadWhy  string
+	retryAt     time.Time // real clock: given up until then
+	backoff     time.Duration
+	unreachable bool // that its device cannot be told is recorded
+	stale       bool // its device knows no such session; until it is heard of again
+
+	awaiting       *nas.CommandRecord // answered or timed out, and without evidence
+	disconnectedAt time.Time          // real clock: a Disconnect was acknowledged
+	goneAt         time.Time
+}
+
+// order is a person's Disconnect.
+type order struct{ actor, reason string }
+
+// wants takes the newest answer to what the session should have. A new wish forgets what failed for the old one.
+func (s *session) wants(svc nas.Service, known bool) {
+	s.known = known
+	before := s.want
+	if !known || before.Digest() == svc.Digest() {
+		return
+	}
+	s.want = svc
+	s.instead, s.insteadWhy = 0, ""
+	s.retryAt, s.backoff = time.Time{}, 0
+	if s.applied == 0 {
+		s.restore = nas.Restores(before.Digest(), svc)
+	}
+}
+
+// settle puts a session where it belongs: into its lane's queue when a command is due, out of it when not.
+func (r *Reconciler) settle(s *session) {
+	if s.gone {
+		return
+	}
+	r.setDiffers(s, s.known && !s.stale && s.applied != s.want.Digest())
+	if s.busy {
+		return // looked at again when the answer is there
+	}
+	if s.applied != 0 {
+		s.restore = nas.Restores(s.applied, s.want)
+	}
+	switch {
+	case s.order != nil:
+		s.lane.put(s, true)
+	case !s.differs, !s.disconnectedAt.IsZero(), time.Now().Before(s.retryAt):
+		s.lane.drop(s)
+	case s.lane.device == nil || !s.lane.device.CoA.IsValid():
+		s.lane.drop(s)
+		r.cannotTell(s)
+	default:
+		s.lane.put(s, s.restore)
+	}
+}
+
+func (r *Reconciler) setDiffers(s *session, differs bool) {
+	if s.differs == differs {
+		return
+	}
+	s.differs = differs
+	if differs {
+		s.since = time.Now()
+		r.metrics.differences.Inc()
+	} else {
+		r.metrics.differences.Dec()
+	}
+}
+
+// cannotTell records once that a session's device has no address for commands.
+func (r *Reconciler) cannotTell(s *session) {
+	if s.unreachable {
+		return
+	}
+	s.unreachable = true
+	rec := r.newRecord(s, nas.CoA)
+	rec.Reason = s.reason() + "; the access server has no address for commands"
+	rec.Answer, rec.AnsweredAt = nas.Unreachable, rec.RequestedAt
+	if s.want.Outcome == contracts.OutcomeReject {
+		rec.Method = nas.Disconnect
+	}
+	s.lane.tally().commands.WithLabelValues(string(rec.Method), resultUnreachable).Inc()
+	r.cfg.Record(rec)
+}
+
+// reason says for people why the session is changed.
+func (s *session) reason() string {
+	have := s.applied.Outcome()
+	switch {
+	case s.instead != 0 && s.instead == s.want.Digest():
+		return s.insteadWhy
+	case have == 0:
+		return fmt.Sprintf("to be %s, applied service unknown", s.want.Outcome)
+	case s.want.Outcome < have:
+		return fmt.Sprintf("restored from %s to %s", have, s.want.Outcome)
+	case s.want.Outcome > have:
+		return fmt.Sprintf("restricted from %s to %s", have, s.want.Outcome)
+	}
+	return "rates changed"
+}
+
+// heardOf takes accounting for a session as evidence about the last command.
+func (r *Reconciler) heardOf(s *session) {
+	s.stale = false
+	if s.awaiting != nil && s.awaiting.Method == nas.CoA {
+		r.confirm(s, nas.EvidenceInterim)
+	}
+	if s.disconnectedAt.IsZero() || s.lane.device == nil {
+		return
+	}
+	wait := r.cfg.Evidence
+	if wait == 0 {
+		wait = time.Duration(s.lane.device.InterimSeconds) * time.Second
+	}
+	if time.Since(s.disconnectedAt) < wait {
+		return
+	}
+	r.cfg.Log.Warn().Str("login", s.Login).Str("device", s.lane.device.Name).
+		Msg("a disconnect was acknowledged but the session goes on; it is repeated")
+	s.lane.tally().ignored.Inc()
+	s.disconnectedAt, s.awaiting = time.Time{}, nil
+	s.order, s.obeyed = s.obeyed, nil
+}
+
+// loggedInAgain takes a new session of a login as evidence that the Disconnect of its older one took effect.
+func (r *Reconciler) loggedInAgain(s *session) {
+	for old := range r.byLogin[strings.TrimSpace(s.Login)] {
+		if old != s && old.Key.Device == s.Key.Device && old.awaiting != nil && old.awaiting.Method == nas.Disconnect {
+			r.confirm(old, nas.EvidenceLogin)
+		}
+	}
+}
+
+func (r *Reconciler) confirm(s *session, e nas.Evidence) {
+	rec := s.awaiting
+	s.awaiting = nil
+	rec.ConfirmedAt, rec.Evidence = r.cfg.Now(), e
+	r.cfg.Record(*rec)
+}

@@ -1,0 +1,7 @@
+// Package nastest is an access server in memory, over real UDP: subscribers log in through it with PAP, CHAP or
+// MS-CHAPv2, it accounts for their sessions and obeys CoA- and Disconnect-Requests as the dialect it was told to be
+// would. Tests, the demonstration and stories use it.
+//
+// It builds and reads packets with layeh.com/radius alone, and reads rates with code of its own, so that it checks the
+// server and the dialects rather than agreeing with them. It lives by the real clock, as a device does.
+package nastest

@@ -1,0 +1,274 @@
+package nastest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"layeh.com/radius"
+	"layeh.com/radius/rfc2866"
+
+	"enlace/nas"
+)
+
+// Config of an access server. Only AuthAddr, AcctAddr and Secret must be given.
+type Config struct {
+	Dialect       string // "mikrotik", "accel-ppp" or "standard" (the default)
+	AuthAddr      string // the server's authentication port
+	AcctAddr      string // the server's accounting port
+	Secret        []byte
+	CoAListen     string // where commands arrive; default 127.0.0.1:0
+	LocalAddr     string // local address of requests, with or without a port; default: whichever reaches the server
+	NASIdentifier string // default "nastest"
+	NASIP         netip.Addr
+
+	// SessionID gives the n-th session's Acct-Session-Id; default eight hexadecimal digits that grow.
+	SessionID func(n uint64) string
+	// FirstIP is the first address given to subscribers who get none from the server; default 100.64.0.1.
+	FirstIP netip.Addr
+
+	Interim time.Duration // between interims; 0: as Acct-Interim-Interval says; negative: none
+	Redial  time.Duration // after a session ends, until its subscriber dials again; 0: never
+	Timeout time.Duration // for one try of a request; default 3 s
+	Tries   int           // default 3
+	Workers int           // requests of the background at one time; default 16
+	Load    float64       // share of its rates that a session uses; default 0.1
+	Garden  nas.Garden    // names by which the wall is recognised; default nas.DefaultGarden()
+	Quirks  Quirks
+}
+
+// Quirks are ways in which access servers misbehave.
+type Quirks struct {
+	NoMessageAuthenticator bool   // Access-Requests carry none, as old systems do
+	AcceptUnsigned         bool   // replies without one are taken
+	Deaf                   bool   // commands are not answered
+	RefuseCoA              uint32 // Error-Cause with which every CoA-Request is refused
+	RefuseDisconnect       uint32 // Error-Cause with which every Disconnect-Request is refused
+	KeepSession            bool   // a Disconnect-Request is acknowledged and nothing happens
+	AnswerTwice            bool   // every answer to a command is sent twice
+}
+
+// Stats count what the access server saw.
+type Stats struct {
+	Accepts, Rejects, Unanswered, Forged int64 // requests: outcome, or replies that failed verification
+	CoAs, Disconnects, Acks, Naks        int64 // commands obeyed or refused, without duplicates
+	Duplicates, Dropped                  int64 // commands seen before; commands dropped as forged or malformed
+}
+
+// Command is one CoA- or Disconnect-Request that arrived and was authentic.
+type Command struct {
+	At         time.Time
+	Code       radius.Code
+	Login      string
+	SessionID  string
+	Attributes radius.Attributes
+	Answer     radius.Code
+	ErrorCause uint32
+}
+
+// NAS is an access server.
+type NAS struct {
+	cfg        Config
+	auth, acct *exchanger
+	coa        *net.UDPConn
+	schedule   *schedule
+	cancel     context.CancelFunc
+	running    sync.WaitGroup
+	begun      time.Time
+
+	mu       sync.Mutex
+	quirks   Quirks
+	byID     map[string]*Session // those online
+	commands []Command
+	serial   uint64
+
+	stats struct {
+		accepts, rejects, unanswered, forged, coas, disconnects, acks, naks, duplicates, dropped atomic.Int64
+	}
+}
+
+// keptCommands bounds Commands.
+const keptCommands = 20_000
+
+// New starts an access server. Close ends it.
+func New(cfg Config) (*NAS, error) {
+	setDefaults(&cfg)
+	if nas.DialectByName(cfg.Dialect) == nil {
+		return nil, fmt.Errorf("nastest: %q is not a known dialect", cfg.Dialect)
+	}
+	n := &NAS{
+		cfg: cfg, quirks: cfg.Quirks, begun: time.Now(),
+		byID: map[string]*Session{}, serial: rand.Uint64N(1 << 24),
+	}
+	var err error
+	if n.auth, err = newExchanger(cfg.LocalAddr, cfg.AuthAddr, cfg.Timeout, cfg.Tries); err != nil {
+		return nil, err
+	}
+	if n.acct, err = newExchanger(cfg.LocalAddr, cfg.AcctAddr, cfg.Timeout, cfg.Tries); err != nil {
+		n.auth.close()
+		return nil, err
+	}
+	listen, err := net.ResolveUDPAddr("udp", cfg.CoAListen)
+	if err == nil {
+		n.coa, err = net.ListenUDP("udp", listen)
+	}
+	if err != nil {
+		n.auth.close()
+		n.acct.close()
+		return nil, fmt.Errorf("nastest: listening for commands: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	n.cancel = cancel
+	n.schedule = newSchedule()
+	n.running.Go(func() { n.schedule.run(ctx, cfg.Workers) })
+	n.running.Go(n.obey)
+	return n, nil
+}
+
+func setDefaults(cfg *Config) {
+	def := func(s *string, v string) {
+		if *s == "" {
+			*s = v
+		}
+	}
+	def(&cfg.Dialect, "standard")
+	def(&cfg.CoAListen, "127.0.0.1:0")
+	def(&cfg.NASIdentifier, "nastest")
+	if !cfg.NASIP.IsValid() {
+		cfg.NASIP = netip.MustParseAddr("127.0.0.1")
+	}
+	if !cfg.FirstIP.IsValid() {
+		cfg.FirstIP = netip.MustParseAddr("100.64.0.1")
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 3 * time.Second
+	}
+	if cfg.Tries == 0 {
+		cfg.Tries = 3
+	}
+	if cfg.Workers == 0 {
+		cfg.Workers = 16
+	}
+	if cfg.Load == 0 {
+		cfg.Load = 0.1
+	}
+	if cfg.Garden == (nas.Garden{}) {
+		cfg.Garden = nas.DefaultGarden()
+	}
+	if cfg.SessionID == nil {
+		cfg.SessionID = func(n uint64) string { return fmt.Sprintf("81%06x", n&0xffffff) }
+	}
+}
+
+// CoAAddr is where commands arrive.
+func (n *NAS) CoAAddr() netip.AddrPort {
+	return n.coa.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
+// SetQuirks changes how the access server misbehaves from now on.
+func (n *NAS) SetQuirks(q Quirks) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.quirks = q
+}
+
+func (n *NAS) quirksNow() Quirks {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.quirks
+}
+
+// Sessions are those online, in the order of their ids.
+func (n *NAS) Sessions() []*Session {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	out := make([]*Session, 0, len(n.byID))
+	for _, id := range slices.Sorted(maps.Keys(n.byID)) {
+		out = append(out, n.byID[id])
+	}
+	return out
+}
+
+// Online counts the sessions that are.
+func (n *NAS) Online() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.byID)
+}
+
+// Commands are the last commands that arrived, duplicates left out, oldest first.
+func (n *NAS) Commands() []Command {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.commands)
+}
+
+// Stats so far.
+func (n *NAS) Stats() Stats {
+	s := &n.stats
+	return Stats{
+		Accepts: s.accepts.Load(), Rejects: s.rejects.Load(), Unanswered: s.unanswered.Load(),
+		Forged: s.forged.Load() + n.auth.forged.Load() + n.acct.forged.Load(),
+		CoAs:   s.coas.Load(), Disconnects: s.disconnects.Load(), Acks: s.acks.Load(), Naks: s.naks.Load(),
+		Duplicates: s.duplicates.Load(), Dropped: s.dropped.Load(),
+	}
+}
+
+// AccountingOn says that the access server has begun its service (RFC 2866, section 5.1).
+func (n *NAS) AccountingOn(ctx context.Context) error {
+	return n.accountDevice(ctx, rfc2866.AcctStatusType_Value_AccountingOn)
+}
+
+// AccountingOff says that the access server ends its service.
+func (n *NAS) AccountingOff(ctx context.Context) error {
+	return n.accountDevice(ctx, rfc2866.AcctStatusType_Value_AccountingOff)
+}
+
+// PowerCut drops every session without a Stop, says Accounting-On, and lets the subscribers dial again as Config.Redial
+// and Dial say.
+func (n *NAS) PowerCut(ctx context.Context) error {
+	for _, s := range n.Sessions() {
+		s.drop()
+	}
+	return n.AccountingOn(ctx)
+}
+
+// Shutdown ends every session with a Stop, sends Accounting-Off and closes. What the server does not answer before ctx
+// ends is left unsaid.
+func (n *NAS) Shutdown(ctx context.Context) error {
+	n.schedule.close()
+	var wait sync.WaitGroup
+	room := make(chan struct{}, n.cfg.Workers)
+	for _, s := range n.Sessions() {
+		room <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-room }()
+			s.hold()
+			_ = s.Stop(ctx, int(rfc2866.AcctTerminateCause_Value_AdminReboot))
+		})
+	}
+	wait.Wait()
+	err := n.AccountingOff(ctx)
+	n.Close()
+	return err
+}
+
+// Close ends the access server as a power cut does: nothing is sent.
+func (n *NAS) Close() {
+	n.schedule.close()
+	n.cancel()
+	n.coa.Close()
+	n.auth.close()
+	n.acct.close()
+	n.running.Wait()
+}
+
+// Dialect is the one it speaks.
+func (n *NAS) Dialect() string { return n.cfg.Dialect }

@@ -1,0 +1,246 @@
+package pg
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"enlace/contracts"
+	"enlace/nas"
+	"enlace/postgres"
+)
+
+// Sealer encrypts what must not be read in the database.
+type Sealer interface {
+	Seal([]byte) []byte
+	Open([]byte) ([]byte, error)
+}
+
+// Store keeps devices and commands in the database of Pool.
+type Store struct {
+	Pool   *pgxpool.Pool
+	Sealer Sealer
+}
+
+const deviceColumns = `id, name, source, secret_sealed, dialect, coa_address, nas_identifier, message_authenticator,
+	interim_seconds, commands_per_second`
+
+// Devices is all devices that have not been retired, by name, with their secrets opened.
+func (s *Store) Devices(ctx context.Context) ([]nas.Device, error) {
+	return s.devices(ctx, s.Pool, `where retired_at is null order by name`)
+}
+
+// Device is one device, retired or not. The error is a NotFound when there is none.
+func (s *Store) Device(ctx context.Context, id nas.DeviceID) (nas.Device, error) {
+	return s.device(ctx, s.Pool, id, ``)
+}
+
+// DeviceByName is the device of that name that has not been retired. The error is a NotFound when there is none.
+func (s *Store) DeviceByName(ctx context.Context, name string) (nas.Device, error) {
+	if !storable(name) {
+		return nas.Device{}, contracts.NotFoundf("there is no device %q", name)
+	}
+	found, err := s.devices(ctx, s.Pool, `where name = $1 and retired_at is null`, name)
+	if err != nil {
+		return nas.Device{}, err
+	}
+	if len(found) == 0 {
+		return nas.Device{}, contracts.NotFoundf("there is no device %q", name)
+	}
+	return found[0], nil
+}
+
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func (s *Store) device(ctx context.Context, q querier, id nas.DeviceID, more string) (nas.Device, error) {
+	found, err := s.devices(ctx, q, `where id = $1 `+more, int64(id))
+	if err != nil {
+		return nas.Device{}, err
+	}
+	if len(found) == 0 {
+		return nas.Device{}, contracts.NotFoundf("there is no device %d", id)
+	}
+	return found[0], nil
+}
+
+func (s *Store) devices(ctx context.Context, q querier, where string, args ...any) ([]nas.Device, error) {
+	rows, err := q.Query(ctx, `select `+deviceColumns+` from device `+where, args...)
+	if err != nil {
+		return nil, fmt.Errorf("reading devices: %w", err)
+	}
+	devices, err := pgx.CollectRows(rows, s.scan)
+	if err != nil {
+		return nil, fmt.Errorf("reading devices: %w", err)
+	}
+	return devices, nil
+}
+
+func (s *Store) scan(row pgx.CollectableRow) (nas.Device, error) {
+	var d nas.Device
+	var sealed []byte
+	var coa string
+	err := row.Scan(&d.ID, &d.Name, &d.Source, &sealed, &d.Dialect, &coa, &d.NASIdentifier, &d.MessageAuthenticator,
+		&d.InterimSeconds, &d.CommandsPerSecond)
+	if err != nil {
+		return d, err
+	}
+	if d.Secret, err = s.Sealer.Open(sealed); err != nil {
+		return d, fmt.Errorf("opening the secret of device %q: %w", d.Name, err)
+	}
+	if coa != "" {
+		if d.CoA, err = netip.ParseAddrPort(coa); err != nil {
+			return d, fmt.Errorf("the CoA address of device %q: %w", d.Name, err)
+		}
+	}
+	return d, nil
+}
+
+// CreateDevice adds a device and sets its ID. The error is Invalid, or Conflict when the name or the source is another
+// device's.
+func (s *Store) CreateDevice(ctx context.Context, actor string, now time.Time, d *nas.Device) error {
+	if err := validate(d); err != nil {
+		return err
+	}
+	var id nas.DeviceID
+	err := s.act(ctx, actor, now, "device.create", d, func(tx pgx.Tx) (nas.DeviceID, error) {
+		err := tx.QueryRow(ctx, `
+			insert into device (name, source, secret_sealed, dialect, coa_address, nas_identifier, message_authenticator,
+				interim_seconds, commands_per_second, created_at)
+			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning id`,
+			d.Name, d.Source, s.Sealer.Seal(d.Secret), d.Dialect, coaText(d.CoA), d.NASIdentifier,
+			string(d.MessageAuthenticator), d.InterimSeconds, d.CommandsPerSecond, now).Scan(&id)
+		return id, err
+	})
+	if err == nil {
+		d.ID = id
+	}
+	return err
+}
+
+// UpdateDevice changes a device that has not been retired. An empty secret leaves the one it has. The error is Invalid,
+// NotFound, or Conflict.
+func (s *Store) UpdateDevice(ctx context.Context, actor string, now time.Time, d *nas.Device) error {
+	return s.act(ctx, actor, now, "device.update", d, func(tx pgx.Tx) (nas.DeviceID, error) {
+		old, err := s.device(ctx, tx, d.ID, `and retired_at is null for update`)
+		if err != nil {
+			return 0, err
+		}
+		changed := *d
+		if len(changed.Secret) == 0 {
+			changed.Secret = old.Secret
+		}
+		if err := validate(&changed); err != nil {
+			return 0, err
+		}
+		_, err = tx.Exec(ctx, `
+			update device set name = $2, source = $3, secret_sealed = $4, dialect = $5, coa_address = $6,
+				nas_identifier = $7, message_authenticator = $8, interim_seconds = $9, commands_per_second = $10
+			where id = $1`,
+			int64(d.ID), d.Name, d.Source, s.Sealer.Seal(changed.Secret), d.Dialect, coaText(d.CoA), d.NASIdentifier,
+			string(d.MessageAuthenticator), d.InterimSeconds, d.CommandsPerSecond)
+		return d.ID, err
+	})
+}
+
+// RetireDevice takes a device out of service: its packets are those of a stranger from then on. What it did is kept.
+// The error is a NotFound when there is none in service.
+func (s *Store) RetireDevice(ctx context.Context, actor string, now time.Time, id nas.DeviceID) error {
+	d, err := s.Device(ctx, id)
+	if err != nil {
+		return err
+	}
+	return s.act(ctx, actor, now, "device.retire", &d, func(tx pgx.Tx) (nas.DeviceID, error) {
+		tag, err := tx.Exec(ctx, `update device set retired_at = $2 where id = $1 and retired_at is null`, int64(id), now)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = contracts.NotFoundf("device %q has been retired already", d.Name)
+		}
+		return id, err
+	})
+}
+
+// act does something to a device, with its row of the audit and its mark for the nodes, all or nothing.
+func (s *Store) act(ctx context.Context, actor string, now time.Time, act string, d *nas.Device,
+	do func(pgx.Tx) (nas.DeviceID, error)) error {
+	detail, err := json.Marshal(map[string]any{
+		"name": d.Name, "source": d.Source.String(), "dialect": d.Dialect, "coa": coaText(d.CoA),
+		"nas_identifier": d.NASIdentifier, "message_authenticator": d.MessageAuthenticator,
+		"interim_seconds": d.InterimSeconds, "commands_per_second": d.CommandsPerSecond,
+		"secret_given": act != "device.retire" && len(d.Secret) > 0,
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", act, err)
+	}
+	err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+		id, err := do(tx)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `insert into audit (at, actor, act, subject, result, detail) values ($1, $2, $3, $4, 'done', $5)`,
+			now, actor, act, "device:"+strconv.FormatInt(int64(id), 10), detail)
+		if err != nil {
+			return err
+		}
+		if err := postgres.MarkChanged(ctx, tx, "device", int64(id)); err != nil {
+			return err
+		}
+		return postgres.NotifyChange(ctx, tx)
+	})
+	return refused(act, d, err)
+}
+
+// refused gives the errors that an operator can do something about their meaning.
+func refused(act string, d *nas.Device, err error) error {
+	var domain *contracts.Error
+	var pgErr *pgconn.PgError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &domain):
+		return domain
+	case errors.As(err, &pgErr) && pgErr.Code == "23505" && pgErr.ConstraintName == "device_name_key":
+		e := contracts.Conflictf("duplicate_name", "there is a device named %q already", d.Name)
+		e.Field = "name"
+		return e
+	case errors.As(err, &pgErr) && pgErr.Code == "23505" && pgErr.ConstraintName == "device_source_key":
+		e := contracts.Conflictf("duplicate_source", "another device has the source %s", d.Source)
+		e.Field = "source"
+		return e
+	}
+	return fmt.Errorf("%s: %w", act, err)
+}
+
+// validate adds to the domain's rules what the database cannot hold.
+func validate(d *nas.Device) error {
+	if err := d.Validate(); err != nil {
+		return err
+	}
+	for field, text := range map[string]string{"name": d.Name, "nas_identifier": d.NASIdentifier} {
+		if !storable(text) {
+			return contracts.Invalidf(field, "%q has characters that are not printable", text)
+		}
+	}
+	if len(d.NASIdentifier) > 253 {
+		return contracts.Invalidf("nas_identifier", "an identifier has at most 253 bytes")
+	}
+	return nil
+}
+
+// storable reports whether text is plain printable text.
+func storable(text string) bool { return nas.TextOf(text) == text }
+
+func coaText(a netip.AddrPort) string {
+	if a == (netip.AddrPort{}) {
+		return ""
+	}
+	return a.String()
+}

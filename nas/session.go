@@ -1,0 +1,46 @@
+package nas
+
+import (
+	"net/netip"
+	"time"
+
+	"enlace/contracts"
+)
+
+// SessionKey names an open session. Acct-Session-Id alone is not unique between access servers; any byte may occur in it.
+type SessionKey struct {
+	Device DeviceID
+	ID     string // Acct-Session-Id, raw bytes
+}
+
+// Session is an open session as far as a command needs to name it.
+type Session struct {
+	Key            SessionKey
+	Login          string // User-Name, as the access server sent it
+	Access         contracts.AccessID
+	StartedAt      time.Time
+	FramedIP       netip.Addr
+	CallingStation string
+	NASPort        string // NAS-Port-Id, or NAS-Port as a number
+	NASIdentifier  string
+	Applied        Digest // what the last Access-Accept or ACKed CoA carried; 0 when unknown
+}
+
+// Garden says how the walled garden is expressed; each dialect uses the parts it can.
+type Garden struct {
+	Profile     contracts.Profile // low rates
+	AddressList string            // Mikrotik-Address-List
+	Filter      string            // Filter-Id of a walled session
+	OpenFilter  string            // Filter-Id that a CoA gives to a session leaving the garden
+	RedirectURL string            // WISPr-Redirection-URL: the portal
+	Pool        string            // Framed-Pool, where the dialect walls by pool
+	Timeout     uint32            // Session-Timeout in seconds, so that a lost CoA heals by itself
+}
+
+// DefaultGarden is what a device gets unless configured otherwise.
+func DefaultGarden() Garden {
+	return Garden{
+		Profile:     contracts.Profile{DownBps: 1_000_000, UpBps: 1_000_000},
+		AddressList: "enlace-walled", Filter: "enlace-walled", OpenFilter: "enlace-open", Timeout: 3600,
+	}
+}
