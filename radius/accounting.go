@@ -1,0 +1,187 @@
+package radius
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"enlace/nas"
+	"enlace/radius/journal"
+)
+
+// Cursor is a place in a node's journal.
+type Cursor = journal.Cursor
+
+// Accounting answers an Accounting-Request once it is durable in the journal, and keeps the table of open sessions.
+// It implements AccountingSink.
+type Accounting struct {
+	journal  *journal.Journal
+	sessions *Sessions
+	log      zerolog.Logger
+	waiting  sync.Pool // of *pendingAnswer
+	odd      [oddities]prometheus.Counter
+	kept     prometheus.Counter
+	broken   prometheus.Counter
+}
+
+// NewAccounting joins a journal and the table of open sessions. metrics may be nil.
+func NewAccounting(j *journal.Journal, sessions *Sessions, log zerolog.Logger, metrics prometheus.Registerer) (*Accounting, error) {
+	a := &Accounting{journal: j, sessions: sessions, log: log}
+	a.waiting.New = func() any { return &pendingAnswer{accounting: a} }
+	odd := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "enlace_accounting_odd_total", Help: "Accounting records with something in them that cannot be true."}, []string{"what"})
+	for i, name := range oddityNames {
+		a.odd[i] = odd.WithLabelValues(name)
+	}
+	a.kept = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "enlace_accounting_records_total", Help: "Accounting records made durable and answered."})
+	a.broken = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "enlace_accounting_unreadable_total", Help: "Entries of the journal that are not records of this version."})
+	if metrics == nil {
+		return a, nil
+	}
+	for _, c := range []prometheus.Collector{odd, a.kept, a.broken} {
+		if err := metrics.Register(c); err != nil {
+			return nil, fmt.Errorf("registering the metrics of accounting: %w", err)
+		}
+	}
+	return a, nil
+}
+
+// Entries of the journal: one byte says what, then the instant in microseconds since 1970 and the device, big endian.
+const (
+	entryDatagram = 1 // then source address (16 bytes), port (2 bytes), datagram
+	entryApplied  = 2 // then digest (8 bytes), Acct-Session-Id
+	entryHead     = 1 + 8 + 8
+)
+
+// Submit implements AccountingSink.
+func (a *Accounting) Submit(dev *nas.Device, datagram []byte, from netip.AddrPort, receivedAt time.Time, answer Answerer) bool {
+	var head [entryHead + 18]byte
+	putEntryHead(head[:], entryDatagram, receivedAt, dev.ID)
+	addr := from.Addr().As16()
+	copy(head[entryHead:], addr[:])
+	binary.BigEndian.PutUint16(head[entryHead+16:], from.Port())
+	w := a.waiting.Get().(*pendingAnswer)
+	w.answer = answer
+	if !a.journal.Append(w, head[:], datagram) {
+		w.answer = nil
+		a.waiting.Put(w)
+		return false
+	}
+	return true
+}
+
+func putEntryHead(b []byte, what byte, at time.Time, d nas.DeviceID) {
+	b[0] = what
+	binary.BigEndian.PutUint64(b[1:], uint64(at.UnixMicro()))
+	binary.BigEndian.PutUint64(b[9:], uint64(d))
+}
+
+// pendingAnswer waits for its record to be durable.
+type pendingAnswer struct {
+	accounting *Accounting
+	answer     Answerer
+}
+
+// Durable implements journal.Waiter.
+func (w *pendingAnswer) Durable(payload []byte, err error) {
+	a, answer := w.accounting, w.answer
+	w.answer = nil
+	a.waiting.Put(w)
+	if err != nil {
+		answer.Drop()
+		return
+	}
+	answer.Answer()
+	a.kept.Inc()
+	r, odd, ok := readEntry(payload)
+	if !ok {
+		a.broken.Inc()
+		return
+	}
+	for i := 0; odd != 0; i, odd = i+1, odd>>1 {
+		if odd&1 != 0 {
+			a.odd[i].Inc()
+		}
+	}
+	a.sessions.Apply(&r)
+}
+
+// readEntry reads an entry of the journal; ok is false when it is none that this version knows.
+func readEntry(payload []byte) (r Record, odd Oddity, ok bool) {
+	if len(payload) < entryHead {
+		return Record{}, 0, false
+	}
+	at := time.UnixMicro(int64(binary.BigEndian.Uint64(payload[1:])))
+	dev := nas.DeviceID(binary.BigEndian.Uint64(payload[9:]))
+	rest := payload[entryHead:]
+	switch {
+	case payload[0] == entryDatagram && len(rest) >= 18:
+		v, err := ParseView(rest[18:])
+		if err != nil {
+			return Record{}, 0, false
+		}
+		r, odd = ParseRecord(dev, v, at)
+		return r, odd, true
+	case payload[0] == entryApplied && len(rest) > 8:
+		return Record{
+			Kind: KindApplied, Key: nas.SessionKey{Device: dev, ID: string(rest[8:])},
+			Received: instant(at), Event: instant(at),
+			Cookie: nas.Cookie{Granted: nas.Digest(binary.BigEndian.Uint64(rest))},
+		}, 0, true
+	}
+	return Record{}, 0, false
+}
+
+// SetApplied notes, in the table and durably, which service an open session was given by a CoA-Request: after a restart
+// it must not be taken for what its Access-Accept granted.
+func (a *Accounting) SetApplied(key nas.SessionKey, d nas.Digest, now time.Time) {
+	a.sessions.SetApplied(key, d)
+	var head [entryHead + 8]byte
+	putEntryHead(head[:], entryApplied, now, key.Device)
+	binary.BigEndian.PutUint64(head[entryHead:], uint64(d))
+	if !a.journal.Append(nil, head[:], []byte(key.ID)) {
+		a.log.Warn().Int64("device", int64(key.Device)).Str("session", nas.TextOf(key.ID)).
+			Msg("the journal did not take which service a session was given; a restart may command it again")
+	}
+}
+
+// Recover fills the table of open sessions before anything is served: with those stored, and then with what the journal
+// has beyond the cursor stored with them.
+func (a *Accounting) Recover(ctx context.Context, store SessionStore) error {
+	kept, err := store.LoadOpenSessions(ctx, a.journal.Node(), a.sessions.Restore)
+	if err != nil {
+		return fmt.Errorf("loading the open sessions: %w", err)
+	}
+	start, ok := a.journal.Start(kept)
+	if !ok {
+		a.log.Warn().Int64("segment", kept.Segment).Int64("offset", kept.Offset).
+			Msg("the journal does not hold the place up to which it was drained; reading it from its oldest record")
+	}
+	reader := a.journal.NewReader(start)
+	defer reader.Close()
+	n := 0
+	for ctx.Err() == nil {
+		payload, err := reader.TryNext()
+		if err != nil && !errors.Is(err, journal.ErrClosed) {
+			return fmt.Errorf("replaying the journal: %w", err)
+		}
+		if payload == nil {
+			a.log.Info().Int("records", n).Int("open", a.sessions.Count()).Msg("accounting is recovered")
+			return nil
+		}
+		n++
+		if r, _, ok := readEntry(payload); ok {
+			a.sessions.Apply(&r)
+		}
+	}
+	return ctx.Err()
+}

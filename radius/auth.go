@@ -1,0 +1,246 @@
+package radius
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"time"
+
+	"enlace/contracts"
+	"enlace/nas"
+)
+
+// authenticate decides on an Access-Request whose device is known and whose datagram is new. It returns the reply to
+// send now, or nil.
+func (w *worker) authenticate(d *device, v View, p *packet, digest uint64) []byte {
+	series := w.door.metrics.of(d)
+	a := readAsk(v)
+	if !w.trusted(d, v, &a, series) {
+		return nil
+	}
+	if limit := w.door.maxStaleness; limit > 0 && w.door.directory.Age(p.now) > limit {
+		series.dropped[dropBackend].Inc()
+		return nil
+	}
+	m := a.method()
+	w.ms.version = 0
+	if m == methodMSCHAP {
+		w.ms.version, w.ms.ident = 1, at(a.msResponse, 0)
+	} else if m == methodMSCHAPv2 {
+		w.ms.version, w.ms.ident = 2, at(a.ms2Response, 0)
+	}
+
+	switch {
+	case a.eap != nil:
+		return w.refuse(d, v, &a, p, digest, EAPUnsupported, "the device asks for EAP; set it to PAP, CHAP or MS-CHAPv2")
+	case len(a.login) == 0:
+		return w.refuse(d, v, &a, p, digest, NoCredentials, "the request has no User-Name")
+	case m == methodNone:
+		return w.refuse(d, v, &a, p, digest, NoCredentials, "the request has neither a password nor a CHAP response")
+	}
+	s := w.door.directory.Lookup(a.login)
+	if s == nil {
+		return w.refuse(d, v, &a, p, digest, UserUnknown, "no access has this login")
+	}
+	if !w.verify(d, v, &a, m, s.Password) {
+		return w.refuse(d, v, &a, p, digest, BadPassword, w.whyBadPassword(m, s))
+	}
+	window := s.At(p.now)
+	switch status := window.StatusName(); {
+	case status == contracts.Pending || status == contracts.Terminated || len(s.Windows) == 0:
+		return w.refuse(d, v, &a, p, digest, ContractState, fmt.Sprintf("contract %d is %s", s.Contract, status))
+	case window.Disabled:
+		return w.refuse(d, v, &a, p, digest, LoginDisabled, fmt.Sprintf("the login is switched off on contract %d", s.Contract))
+	case window.Outcome == contracts.OutcomeReject:
+		return w.refuse(d, v, &a, p, digest, Blocked, fmt.Sprintf("contract %d is %s, and the policy refuses instead of walling", s.Contract, status))
+	}
+	g := w.door.walled
+	if window.Outcome != contracts.OutcomeWalled {
+		g = w.door.directory.grantOf(window)
+	}
+	if g == nil {
+		return w.refuse(d, v, &a, p, digest, ServiceUnencodable, fmt.Sprintf("plan %d of contract %d is not in memory", window.Plan, s.Contract))
+	}
+	attrs, problem := w.encoded(d.dialect, g)
+	if problem != "" {
+		return w.refuse(d, v, &a, p, digest, ServiceUnencodable, problem)
+	}
+	return w.accept(d, v, p, digest, s, window, g, attrs)
+}
+
+// trusted applies the device's policy on Message-Authenticator (CVE-2024-3596). EAP always needs one (RFC 3579,
+// section 3.2).
+func (w *worker) trusted(d *device, v View, a *ask, series *deviceSeries) bool {
+	switch w.hash.checkMA(&d.secret, v, v.Authenticator()) {
+	case maWrong:
+		series.dropped[dropMA].Inc()
+		w.door.warn(w.tick(), "Message-Authenticator does not verify: is the shared secret right?", d.Name, netip.Addr{})
+		return false
+	case maValid:
+		if d.MessageAuthenticator == nas.LearnMA && !d.learned.Load() {
+			d.learned.Store(true)
+		}
+		return true
+	}
+	if a.eap != nil || d.MessageAuthenticator == nas.RequireMA || d.MessageAuthenticator == nas.LearnMA && d.learned.Load() {
+		series.dropped[dropMissingMA].Inc()
+		w.door.warn(w.tick(), "Access-Request without the Message-Authenticator that is required of this device", d.Name, netip.Addr{})
+		return false
+	}
+	return true
+}
+
+func (w *worker) whyBadPassword(m method, s *Subscriber) string {
+	switch {
+	case len(s.Password) == 0:
+		return "the access has no password"
+	case m == methodPAP && w.hash.unprintable():
+		return "the PAP password decodes to unprintable bytes: the device's shared secret is probably another"
+	}
+	return "the " + m.String() + " password does not match"
+}
+
+// accept builds the Access-Accept: Message-Authenticator, the dialect's attributes, Class, Acct-Interim-Interval,
+// Session-Timeout, MS-CHAP, Proxy-State.
+func (w *worker) accept(d *device, v View, p *packet, digest uint64, s *Subscriber, window Window, g *grant, attrs []byte) []byte {
+	b := appendMA(beginPacket(w.out, CodeAccessAccept, v.Identifier()))
+	b = append(b, attrs...)
+	w.cookie = nas.Cookie{Access: s.Access, Granted: g.digest}.Append(w.cookie[:0])
+	b = appendAttr(b, attrClass, w.cookie)
+	if d.InterimSeconds > 0 {
+		b = appendUint32(b, attrAcctInterimInterval, interim(d.InterimSeconds, s.Login))
+	}
+	if t := w.door.sessionTimeout(d, window, p.now); t > 0 {
+		b = appendUint32(b, attrSessionTimeout, t)
+	}
+	if w.ms.version != 0 {
+		b = w.ms.appendSuccess(b, w.hash, &d.secret, v.Authenticator())
+	}
+	b = appendProxyStates(b, v)
+	w.out = b
+	series := w.door.metrics.of(d)
+	if !w.hash.seal(&d.secret, b, v.Authenticator()) {
+		series.dropped[dropTooLong].Inc()
+		return nil
+	}
+	series.accepted[g.service.Outcome].Inc()
+	return w.remember(p, digest, b)
+}
+
+// sessionTimeout is Session-Timeout in seconds, 0 for none: the garden's, so that a lost CoA heals by itself, and the
+// rest of the window where the device cannot be told that it has ended.
+func (d *Door) sessionTimeout(dev *device, window Window, now time.Time) uint32 {
+	t := int64(math.MaxUint32)
+	if window.Outcome == contracts.OutcomeWalled && d.garden.Timeout > 0 {
+		t = int64(d.garden.Timeout)
+	}
+	if !dev.CoA.IsValid() && window.Until != NoEnd {
+		t = min(t, max(1, window.Until-now.Unix()))
+	}
+	if t == math.MaxUint32 {
+		return 0
+	}
+	return uint32(t)
+}
+
+// interim is the device's interval plus up to a tenth, the same for a login every time: after a mass reconnection the
+// interims spread out.
+func interim(seconds int, login string) uint32 {
+	h := uint32(2166136261)
+	for i := 0; i < len(login); i++ {
+		h = (h ^ uint32(login[i])) * 16777619
+	}
+	return uint32(seconds) + h%(uint32(seconds)/10+1)
+}
+
+// encoded is a service in the attributes of a dialect, worked out once; problem says in plain words why it cannot be.
+func (w *worker) encoded(dialect *nas.Dialect, g *grant) (attrs []byte, problem string) {
+	key := acceptKey{dialect, g.digest}
+	e, ok := w.accepts[key]
+	if !ok {
+		e = encode(dialect, g.service, w.door.garden)
+		if len(w.accepts) >= maxAccepts {
+			clear(w.accepts)
+		}
+		w.accepts[key] = e
+	}
+	return e.attrs, e.problem
+}
+
+// maxAccepts bounds the services remembered by a worker; there are as many as plans, times two, times dialects.
+const maxAccepts = 10000
+
+type acceptKey struct {
+	dialect *nas.Dialect
+	digest  nas.Digest
+}
+
+type acceptBytes struct {
+	attrs   []byte
+	problem string
+}
+
+func encode(dialect *nas.Dialect, s nas.Service, g nas.Garden) (e acceptBytes) {
+	if dialect == nil {
+		return acceptBytes{problem: "the device's dialect is not known"}
+	}
+	attrs, err := dialect.Accept(s, g)
+	if err != nil {
+		return acceptBytes{problem: fmt.Sprintf("the dialect %s cannot say %s: %v", dialect.Name, s, err)}
+	}
+	for _, a := range attrs {
+		if a.Type < 1 || a.Type > 255 || len(a.Attribute) > maxValue {
+			return acceptBytes{problem: fmt.Sprintf("the dialect %s says %s in an attribute that does not fit", dialect.Name, s)}
+		}
+		e.attrs = appendAttr(e.attrs, byte(a.Type), a.Attribute)
+	}
+	return e
+}
+
+// refuse remembers why and builds the Access-Reject, which does not say why. A wrong password and an unknown login wait
+// for the delay that slows guessing down.
+func (w *worker) refuse(d *device, v View, a *ask, p *packet, digest uint64, why Reason, detail string) []byte {
+	w.recordRefusal(d, a, p, why, detail)
+	b := appendMA(beginPacket(w.out, CodeAccessReject, v.Identifier()))
+	if why == EAPUnsupported {
+		b = appendAttr(b, attrEAPMessage, []byte{4, at(a.eap, 1), 0, 4}) // EAP-Failure (RFC 3579, section 2.6.1)
+	}
+	if w.ms.version != 0 {
+		b = w.ms.appendError(b)
+	}
+	b = appendProxyStates(b, v)
+	w.out = b
+	series := w.door.metrics.of(d)
+	if !w.hash.seal(&d.secret, b, v.Authenticator()) {
+		series.dropped[dropTooLong].Inc()
+		return nil
+	}
+	series.refused[why].Inc()
+	if (why == BadPassword || why == UserUnknown) && w.door.delay.after > 0 {
+		r := w.pend(p, digest, b, series)
+		r.delayed = true
+		if w.door.delay.push(r) {
+			return nil
+		}
+		r.state.Store(replyGiven) // too many wait already: at once is better than never
+		return b
+	}
+	return w.remember(p, digest, b)
+}
+
+func (w *worker) recordRefusal(d *device, a *ask, p *packet, why Reason, detail string) {
+	e, news := w.door.refusals.add(p.now, a.login, d.Name, a.callingStation, why, detail)
+	if !news {
+		return
+	}
+	w.door.log.Info().Str("login", e.Login).Str("device", e.Device).Str("calling_station", e.CallingStation).
+		Stringer("reason", e.Reason).Int("count", e.Count).Str("detail", e.Detail).Msg("login refused")
+}
+
+// at is b[i], or 0 beyond its end.
+func at(b []byte, i int) byte {
+	if i < len(b) {
+		return b[i]
+	}
+	return 0
+}

@@ -1,0 +1,236 @@
+package radius
+
+import (
+	"hash/maphash"
+	"maps"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"enlace/contracts"
+	"enlace/nas"
+)
+
+// Window is a stretch of a subscriber's future in which nothing about him changes.
+type Window struct {
+	Until    int64 // Unix seconds; math.MaxInt64 = no end is foreseen
+	Plan     contracts.PlanID
+	Outcome  contracts.Outcome
+	Status   uint8 // index into contracts.Statuses
+	Disabled bool  // this login is switched off, whatever the outcome
+}
+
+// NoEnd is the Until of a window without a foreseen end.
+const NoEnd = math.MaxInt64
+
+// StatusName is the contract's status, for people.
+func (w Window) StatusName() contracts.Status {
+	if int(w.Status) < len(contracts.Statuses) {
+		return contracts.Statuses[w.Status]
+	}
+	return ""
+}
+
+// Subscriber is a login as the door sees it. It is immutable once it is in a Directory.
+type Subscriber struct {
+	Access   contracts.AccessID
+	Contract contracts.ContractID
+	Login    string
+	Password []byte   // in clear, in memory only: CHAP and MS-CHAP need it
+	Windows  []Window // ascending; the first covers the time of building
+}
+
+// At is the window that holds at now; after the last window's end, the last. Without windows nothing is granted.
+func (s *Subscriber) At(now time.Time) Window {
+	t := now.Unix()
+	for i := range s.Windows {
+		if t < s.Windows[i].Until {
+			return s.Windows[i]
+		}
+	}
+	if n := len(s.Windows); n > 0 {
+		return s.Windows[n-1]
+	}
+	return Window{Until: NoEnd, Outcome: contracts.OutcomeReject}
+}
+
+// PlanProfile is what the door needs of a plan.
+type PlanProfile struct {
+	Name          string
+	Full, Reduced contracts.Profile
+}
+
+// grant is a service with its digest worked out ahead.
+type grant struct {
+	service nas.Service
+	digest  nas.Digest
+}
+
+func newGrant(o contracts.Outcome, p contracts.Profile, plan string) *grant {
+	s := nas.Service{Outcome: o, Profile: p, Plan: plan}
+	return &grant{s, s.Digest()}
+}
+
+type planGrants struct{ full, reduced *grant }
+
+const directoryShards = 256
+
+// Directory is every subscriber in memory: the projection of contracts that authentication reads. All methods may be
+// called at any time from any goroutine.
+type Directory struct {
+	seed   maphash.Seed
+	shards [directoryShards]struct {
+		sync.RWMutex
+		byLogin map[string]*Subscriber
+	}
+	size  atomic.Int64
+	plans atomic.Pointer[map[contracts.PlanID]planGrants]
+	fresh atomic.Int64 // Unix nanoseconds; 0 = never
+}
+
+// NewDirectory is an empty directory that has never been fresh.
+func NewDirectory() *Directory {
+	d := &Directory{seed: maphash.MakeSeed()}
+	for i := range d.shards {
+		d.shards[i].byLogin = map[string]*Subscriber{}
+	}
+	d.plans.Store(&map[contracts.PlanID]planGrants{})
+	return d
+}
+
+// Put adds a subscriber or takes the place of the one with the same login.
+func (d *Directory) Put(s *Subscriber) {
+	sh := &d.shards[maphash.String(d.seed, s.Login)%directoryShards]
+	sh.Lock()
+	before := len(sh.byLogin)
+	// The map's key is the entry's own string: delete first, or the key would keep the old entry's bytes alive.
+	delete(sh.byLogin, s.Login)
+	sh.byLogin[s.Login] = s
+	d.size.Add(int64(len(sh.byLogin) - before))
+	sh.Unlock()
+}
+
+// Remove forgets a login.
+func (d *Directory) Remove(login string) {
+	sh := &d.shards[maphash.String(d.seed, login)%directoryShards]
+	sh.Lock()
+	before := len(sh.byLogin)
+	delete(sh.byLogin, login)
+	d.size.Add(int64(len(sh.byLogin) - before))
+	sh.Unlock()
+}
+
+// Lookup finds a login, byte for byte; nil when there is none. It does not allocate.
+func (d *Directory) Lookup(login []byte) *Subscriber {
+	sh := &d.shards[maphash.Bytes(d.seed, login)%directoryShards]
+	sh.RLock()
+	s := sh.byLogin[string(login)]
+	sh.RUnlock()
+	return s
+}
+
+// Retain removes every subscriber that keep refuses: what is left over after a full reload.
+func (d *Directory) Retain(keep func(*Subscriber) bool) {
+	for i := range d.shards {
+		sh := &d.shards[i]
+		sh.Lock()
+		before := len(sh.byLogin)
+		maps.DeleteFunc(sh.byLogin, func(_ string, s *Subscriber) bool { return !keep(s) })
+		d.size.Add(int64(len(sh.byLogin) - before))
+		sh.Unlock()
+	}
+}
+
+// All yields every subscriber, in no order. The directory may change meanwhile.
+func (d *Directory) All(yield func(*Subscriber) bool) {
+	var batch []*Subscriber
+	for i := range d.shards {
+		sh := &d.shards[i]
+		batch = batch[:0]
+		sh.RLock()
+		for _, s := range sh.byLogin {
+			batch = append(batch, s)
+		}
+		sh.RUnlock()
+		for _, s := range batch {
+			if !yield(s) {
+				return
+			}
+		}
+	}
+}
+
+// Len is how many logins there are.
+func (d *Directory) Len() int { return int(d.size.Load()) }
+
+// SetPlans replaces what every plan means.
+func (d *Directory) SetPlans(plans map[contracts.PlanID]PlanProfile) {
+	m := make(map[contracts.PlanID]planGrants, len(plans))
+	for id, p := range plans {
+		m[id] = planGrants{
+			full:    newGrant(contracts.OutcomeFull, p.Full, p.Name),
+			reduced: newGrant(contracts.OutcomeReduced, p.Reduced, p.Name),
+		}
+	}
+	d.plans.Store(&m)
+}
+
+// SetFresh says that the directory held everything that was known at t.
+func (d *Directory) SetFresh(t time.Time) { d.fresh.Store(t.UnixNano()) }
+
+// Age is how long ago the directory was fresh; the longest of durations when it never was.
+func (d *Directory) Age(now time.Time) time.Duration {
+	f := d.fresh.Load()
+	if f == 0 {
+		return math.MaxInt64
+	}
+	return max(0, time.Duration(now.UnixNano()-f))
+}
+
+// ServiceAt is what a subscriber may have at now: the service that an Access-Accept would grant, or REJECT. ok is false
+// when the window names a plan that the directory does not know.
+func (d *Directory) ServiceAt(s *Subscriber, now time.Time, garden nas.Garden) (service nas.Service, ok bool) {
+	w := s.At(now)
+	if w.Disabled || w.Outcome == contracts.OutcomeReject {
+		return nas.Service{Outcome: contracts.OutcomeReject}, true
+	}
+	if w.Outcome == contracts.OutcomeWalled {
+		return nas.Service{Outcome: w.Outcome, Profile: garden.Profile, Plan: d.planName(w.Plan)}, true
+	}
+	g := d.grantOf(w)
+	if g == nil {
+		return nas.Service{}, false
+	}
+	return g.service, true
+}
+
+// grantOf is the grant of a FULL or REDUCED window; nil when its plan is unknown.
+func (d *Directory) grantOf(w Window) *grant {
+	p, ok := (*d.plans.Load())[w.Plan]
+	switch {
+	case !ok:
+		return nil
+	case w.Outcome == contracts.OutcomeFull:
+		return p.full
+	case w.Outcome == contracts.OutcomeReduced:
+		return p.reduced
+	}
+	return nil
+}
+
+// ServicesOf a plan: full and reduced; none for a plan that is not known.
+func (d *Directory) ServicesOf(id contracts.PlanID) []nas.Service {
+	p, ok := (*d.plans.Load())[id]
+	if !ok {
+		return nil
+	}
+	return []nas.Service{p.full.service, p.reduced.service}
+}
+
+func (d *Directory) planName(id contracts.PlanID) string {
+	if p, ok := (*d.plans.Load())[id]; ok {
+		return p.full.service.Plan
+	}
+	return ""
+}

@@ -1,0 +1,214 @@
+package radius
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"enlace/contracts"
+	"enlace/nas"
+)
+
+// DefaultRejectDelay is a usual delay of refusals for a wrong password or an unknown login.
+const DefaultRejectDelay = time.Second
+
+const (
+	warnEvery     = 10 * time.Second // one warning of a kind in this time
+	shutdownGrace = 2 * time.Second  // for accounting replies that wait for durability
+)
+
+// Config is what a Door is made of. Addresses are "host:port"; without a host they mean every address; port 0 lets the
+// system choose.
+type Config struct {
+	AuthAddrs, AcctAddrs []string
+	Devices              *DeviceTable
+	Directory            *Directory
+	Sink                 AccountingSink // needed when there are AcctAddrs
+	Garden               nas.Garden
+	Now                  func() time.Time // the clock of decisions
+	RejectDelay          time.Duration    // 0 = none
+	MaxStaleness         time.Duration    // a directory older than this gives no replies; 0 = no bound
+	Workers              int              // sockets per address; 0 = one for each processor that Go uses
+	Log                  zerolog.Logger
+	Metrics              prometheus.Registerer
+}
+
+// Door answers RADIUS on its sockets.
+type Door struct {
+	devices      *DeviceTable
+	directory    *Directory
+	sink         AccountingSink
+	garden       nas.Garden
+	walled       *grant
+	now          func() time.Time
+	maxStaleness time.Duration
+	log          zerolog.Logger
+	metrics      *metrics
+	refusals     *Refusals
+	delay        *delayer
+	seed         maphash.Seed
+	started      time.Time
+	pending      atomic.Int64 // accounting replies that wait for durability
+	warnings     interval
+	panics       interval
+
+	workers              []*worker
+	authAddrs, acctAddrs []netip.AddrPort
+}
+
+// New binds every address and fails clearly when one is taken. The sockets are served by Run and closed by Run or Close.
+func New(c Config) (*Door, error) {
+	if len(c.AcctAddrs) > 0 && c.Sink == nil {
+		return nil, errors.New("radius: accounting addresses without an accounting sink")
+	}
+	d := &Door{
+		devices: c.Devices, directory: c.Directory, sink: c.Sink, garden: c.Garden, now: c.Now,
+		walled:       newGrant(contracts.OutcomeWalled, c.Garden.Profile, ""),
+		maxStaleness: c.MaxStaleness, log: c.Log, refusals: newRefusals(),
+		seed: maphash.MakeSeed(), started: time.Now(),
+	}
+	d.delay = newDelayer(c.RejectDelay, d.clock)
+	workers := c.Workers
+	if workers < 1 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	var err error
+	if d.authAddrs, err = d.listen(portAuth, c.AuthAddrs, workers); err == nil {
+		d.acctAddrs, err = d.listen(portAcct, c.AcctAddrs, workers)
+	}
+	if err == nil {
+		d.metrics, err = newMetrics(c.Metrics, c.Directory, d.delay, c.Now)
+	}
+	if err != nil {
+		d.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *Door) listen(p port, addresses []string, workers int) (bound []netip.AddrPort, err error) {
+	for _, a := range addresses {
+		groups, err := bind(a, workers)
+		if err != nil {
+			return nil, err
+		}
+		for _, conns := range groups {
+			local := localAddr(conns[0])
+			bound = append(bound, local)
+			for _, c := range conns {
+				d.workers = append(d.workers, newWorker(d, p, c, local.Addr().IsUnspecified()))
+			}
+		}
+	}
+	return bound, nil
+}
+
+// AuthAddrs are the addresses bound for authentication.
+func (d *Door) AuthAddrs() []netip.AddrPort { return d.authAddrs }
+
+// AcctAddrs are the addresses bound for accounting.
+func (d *Door) AcctAddrs() []netip.AddrPort { return d.acctAddrs }
+
+// Refusals are the latest logins that were refused, and why.
+func (d *Door) Refusals() *Refusals { return d.refusals }
+
+// clock is monotonic and independent of Config.Now.
+func (d *Door) clock() time.Duration { return time.Since(d.started) }
+
+// Run serves until ctx ends. Then it reads no more, waits a moment for accounting replies that are almost durable, and
+// closes the sockets.
+func (d *Door) Run(ctx context.Context) error {
+	defer d.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var serving sync.WaitGroup
+	serving.Go(func() { d.delay.run(ctx) })
+	for _, w := range d.workers {
+		serving.Go(w.serve)
+	}
+	<-ctx.Done()
+	for _, w := range d.workers {
+		if err := w.conn.SetReadDeadline(time.Unix(1, 0)); err != nil && !errors.Is(err, net.ErrClosed) {
+			return fmt.Errorf("radius: ending the reading of %s: %w", w.conn.LocalAddr(), err)
+		}
+	}
+	serving.Wait()
+	for end := time.Now().Add(shutdownGrace); d.pending.Load() > 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	return nil
+}
+
+// Close closes the sockets; needed only for a Door that is not run.
+func (d *Door) Close() {
+	for _, w := range d.workers {
+		w.conn.Close()
+	}
+}
+
+// serve reads datagrams and sends what they are owed at once.
+func (w *worker) serve() {
+	datagram := make([]byte, maxPacket) // what lies beyond is padding, or the packet is malformed
+	oob := make([]byte, packetInfoSpace)
+	p := &packet{}
+	for {
+		var n, oobn int
+		var err error
+		if w.info {
+			n, oobn, _, p.from, err = w.conn.ReadMsgUDPAddrPort(datagram, oob)
+		} else {
+			n, p.from, err = w.conn.ReadFromUDPAddrPort(datagram)
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			time.Sleep(time.Millisecond) // an error that repeats at once must not take the processor
+			continue
+		}
+		p.datagram, p.oob = datagram[:n], nil
+		if w.info {
+			p.oob = replyInfo(oob[:oobn])
+		}
+		p.now, p.tick = w.door.now(), w.tick()
+		if b := w.handleSafely(p); b != nil {
+			w.send(b, p.oob, p.from)
+			w.observe(p.tick)
+		}
+	}
+}
+
+// warn logs a warning about a device or an address, of all kinds together one in every ten seconds: whoever can send a
+// datagram could otherwise fill the disk.
+func (d *Door) warn(tick time.Duration, message, device string, source netip.Addr) {
+	if !d.warnings.allow(tick) {
+		return
+	}
+	e := d.log.Warn()
+	if device != "" {
+		e = e.Str("device", device)
+	}
+	if source.IsValid() {
+		e = e.Stringer("source", source)
+	}
+	e.Msg(message)
+}
+
+// interval allows something once in warnEvery.
+type interval struct{ next atomic.Int64 }
+
+func (i *interval) allow(tick time.Duration) bool {
+	next := i.next.Load()
+	return int64(tick) >= next && i.next.CompareAndSwap(next, int64(tick+warnEvery))
+}

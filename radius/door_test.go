@@ -1,0 +1,512 @@
+package radius
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	layeh "layeh.com/radius"
+	"layeh.com/radius/rfc2865"
+
+	"enlace/nas"
+)
+
+// run serves a door on loopback until the test ends.
+func run(t testing.TB, c Config) *Door {
+	t.Helper()
+	if c.AuthAddrs == nil {
+		c.AuthAddrs = []string{"127.0.0.1:0"}
+	}
+	d, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- d.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("the door does not shut")
+		}
+	})
+	return d
+}
+
+// radclient runs the real one; its output, and whether a reply of the kind hoped for came.
+func radclient(t testing.TB, to netip.AddrPort, command, secret, attributes string) (string, bool) {
+	t.Helper()
+	cmd := exec.Command("radclient", "-x", "-t", "1", "-r", "1", to.String(), command, secret)
+	cmd.Stdin = strings.NewReader(attributes)
+	out, err := cmd.CombinedOutput()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatalf("radclient: %v", err)
+	}
+	return string(out), err == nil
+}
+
+func TestRadclient(t *testing.T) {
+	sink := &slowSink{answerAt: 1}
+	c := doorConfig()
+	c.Sink = sink
+	c.AcctAddrs = []string{"127.0.0.1:0"}
+	d := run(t, c)
+	auth, acct := d.AuthAddrs()[0], d.AcctAddrs()[0]
+	for _, q := range []struct {
+		name, command, secret, attributes string
+		to                                netip.AddrPort
+		ok                                bool
+		has                               string
+	}{
+		{"PAP", "auth", doorSecret, `User-Name = "ana@isp", User-Password = "secret-ana@isp"`, auth, true, `Mikrotik-Rate-Limit = "250M/500M"`},
+		{"PAP signed", "auth", doorSecret, `User-Name = "ana@isp", User-Password = "secret-ana@isp", Message-Authenticator = 0x00`, auth, true, "Access-Accept"},
+		{"CHAP", "auth", doorSecret, `User-Name = "ana@isp", CHAP-Password = "secret-ana@isp"`, auth, true, "Access-Accept"},
+		{"MS-CHAP", "auth", doorSecret, `User-Name = "ana@isp", MS-CHAP-Password = "secret-ana@isp"`, auth, true, "MS-CHAP-MPPE-Keys"},
+		{"reduced", "auth", doorSecret, `User-Name = "rui", User-Password = "secret-rui"`, auth, true, `"25M/50M"`},
+		{"wrong PAP", "auth", doorSecret, `User-Name = "ana@isp", User-Password = "guess"`, auth, false, "Access-Reject"},
+		{"wrong secret", "auth", "another", `User-Name = "ana@isp", User-Password = "secret-ana@isp", Message-Authenticator = 0x00`, auth, false, "No reply"},
+		{"status", "status", doorSecret, `Message-Authenticator = 0x00`, auth, true, "Access-Accept"},
+		{"status on the accounting port", "status", doorSecret, `Message-Authenticator = 0x00`, acct, true, "Accounting-Response"},
+		{"unsigned status", "status", doorSecret, `NAS-Identifier = "x"`, auth, false, "No reply"},
+		{"accounting", "acct", doorSecret, `User-Name = "ana@isp", Acct-Status-Type = Start, Acct-Session-Id = "1", Proxy-State = 0x0102`, acct, true, "Proxy-State = 0x0102"},
+		{"accounting with a wrong secret", "acct", "another", `User-Name = "ana@isp", Acct-Status-Type = Start, Acct-Session-Id = "1"`, acct, false, "No reply"},
+		{"accounting on the other port", "acct", doorSecret, `User-Name = "ana@isp", Acct-Status-Type = Start, Acct-Session-Id = "1"`, auth, false, "No reply"},
+	} {
+		t.Run(q.name, func(t *testing.T) {
+			t.Parallel()
+			out, ok := radclient(t, q.to, q.command, q.secret, q.attributes)
+			if ok != q.ok || !strings.Contains(out, q.has) {
+				t.Errorf("success %v, want %v with %q:\n%s", ok, q.ok, q.has, out)
+			}
+		})
+	}
+}
+
+func TestRadclientMSCHAPv2(t *testing.T) {
+	d := run(t, doorConfig())
+	q := request(t, user("ana@isp"), msCHAPv2(t, "ana@isp", "secret-ana@isp"))
+	v, _ := ParseView(q)
+	c, _ := v.Vendor(vendorMicrosoft, msCHAPChallenge)
+	r, _ := v.Vendor(vendorMicrosoft, msCHAP2Response)
+	out, ok := radclient(t, d.AuthAddrs()[0], "auth", doorSecret,
+		fmt.Sprintf(`User-Name = "ana@isp", MS-CHAP-Challenge = 0x%x, MS-CHAP2-Response = 0x%x`, c, r))
+	if !ok || !strings.Contains(out, "MS-CHAP2-Success = 0x2a533d") || !strings.Contains(out, "MS-MPPE-Recv-Key = 0x") {
+		t.Errorf("got:\n%s", out)
+	}
+}
+
+// udp is a client socket from a fixed port.
+func udp(t testing.TB, to netip.AddrPort) *net.UDPConn {
+	t.Helper()
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// hear reads one datagram; nil when none comes in time.
+func hear(t testing.TB, c *net.UDPConn, within time.Duration) []byte {
+	t.Helper()
+	if err := c.SetReadDeadline(time.Now().Add(within)); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, maxPacket)
+	n, err := c.Read(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b[:n]
+}
+
+func TestSteeringByIdentifier(t *testing.T) {
+	c := doorConfig()
+	c.Workers = 4
+	d := run(t, c)
+	conn := udp(t, d.AuthAddrs()[0])
+	q := request(t, user("ana@isp"), pap("secret-ana@isp"))
+	for id := range 200 {
+		q[1] = byte(id)
+		for range 2 { // a retransmission reaches the worker that answered
+			if _, err := conn.Write(q); err != nil {
+				t.Fatal(err)
+			}
+			if b := hear(t, conn, 5*time.Second); len(b) < 20 || b[1] != byte(id) || b[0] != CodeAccessAccept {
+				t.Fatalf("identifier %d: reply %x", id, b)
+			}
+		}
+	}
+	if got := testutil.ToFloat64(d.metrics.resent.WithLabelValues("bras1")); got != 200 {
+		t.Errorf("%v of 200 retransmissions reached the worker that answered", got)
+	}
+	for i, w := range d.workers {
+		if n := len(w.cache.ring); n != 50 {
+			t.Errorf("worker %d of 4 answered %d of 200 requests, want 50", i, n)
+		}
+	}
+}
+
+func TestPortTaken(t *testing.T) {
+	for _, share := range []bool{false, true} {
+		lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+			if share {
+				return reusePort(c)
+			}
+			return nil
+		}}
+		other, err := lc.ListenPacket(context.Background(), "udp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		c := doorConfig()
+		c.AuthAddrs = []string{"127.0.0.1:0", other.LocalAddr().String()}
+		_, err = New(c)
+		_, port, _ := net.SplitHostPort(other.LocalAddr().String())
+		if err == nil || !strings.Contains(err.Error(), port) || !strings.Contains(err.Error(), "taken") || !errors.Is(err, syscall.EADDRINUSE) {
+			t.Errorf("other shares %v: error %v does not say that port %s is taken", share, err, port)
+		}
+		c.AuthAddrs = []string{"127.0.0.1:0"}
+		d, err := New(c)
+		if err != nil {
+			t.Fatalf("after a taken port nothing can be opened with the same registry: %v", err)
+		}
+		d.Close()
+	}
+}
+
+func TestBadAddress(t *testing.T) {
+	for _, a := range []string{"1812", "127.0.0.1:port", "127.0.0.1:99999", "nonsense:1:2"} {
+		c := doorConfig()
+		c.AuthAddrs = []string{a}
+		if _, err := New(c); err == nil || !strings.Contains(err.Error(), a) {
+			t.Errorf("address %q: error %v", a, err)
+		}
+	}
+	c := doorConfig()
+	c.AcctAddrs = []string{"127.0.0.1:0"}
+	if _, err := New(c); err == nil {
+		t.Error("accounting without a sink was accepted")
+	}
+}
+
+func TestReplyLeavesFromTheAddressAsked(t *testing.T) {
+	c := doorConfig()
+	v4, v6 := doorDevice(), doorDevice()
+	v4.Source = netip.MustParsePrefix("127.0.0.0/8")
+	v6.ID, v6.Name, v6.Source = 2, "bras6", netip.MustParsePrefix("::1/128")
+	c.Devices.Set([]nas.Device{v4, v6})
+	c.AuthAddrs = []string{":0"}
+	d := run(t, c)
+	port := d.AuthAddrs()[0].Port()
+	if len(d.AuthAddrs()) != 2 || d.AuthAddrs()[1].Port() != port {
+		t.Fatalf("bound to %v, want IPv4 and IPv6 with one port", d.AuthAddrs())
+	}
+	for _, host := range []string{"127.0.0.1", "127.0.0.2", "127.8.9.10", "::1"} {
+		conn := udp(t, netip.AddrPortFrom(netip.MustParseAddr(host), port)) // connected: hears this address only
+		q := request(t, user("ana@isp"), pap("secret-ana@isp"))
+		if _, err := conn.Write(q); err != nil {
+			t.Fatal(err)
+		}
+		checkedReply(t, q, hear(t, conn, 5*time.Second))
+	}
+}
+
+func TestRejectDelay(t *testing.T) {
+	c := doorConfig()
+	c.RejectDelay = 300 * time.Millisecond
+	d := run(t, c)
+	conn := udp(t, d.AuthAddrs()[0])
+	refused := request(t, user("ana@isp"), pap("guess"))
+	begin := time.Now()
+	for range 3 { // retransmissions while it waits are not evaluated and do not shorten the wait
+		if _, err := conn.Write(refused); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := hear(t, conn, 5*time.Second)
+	if p := checkedReply(t, refused, b); p.Code != layeh.CodeAccessReject || time.Since(begin) < c.RejectDelay {
+		t.Errorf("%s after %s", p.Code, time.Since(begin))
+	}
+	if r := d.Refusals().Recent("ana@isp", 9); len(r) != 1 || r[0].Count != 1 {
+		t.Errorf("refusals %+v, want one", r)
+	}
+	if _, err := conn.Write(refused); err != nil {
+		t.Fatal(err)
+	}
+	if again := hear(t, conn, 5*time.Second); !bytes.Equal(again, b) {
+		t.Errorf("after the delay the retransmission got %x, want %x", again, b)
+	}
+	begin = time.Now()
+	blocked := request(t, user("max"), pap("secret-max"))
+	if _, err := conn.Write(blocked); err != nil {
+		t.Fatal(err)
+	}
+	checkedReply(t, blocked, hear(t, conn, 5*time.Second))
+	if got := d.delay.waiting(); got != 0 {
+		t.Errorf("%d refusals still wait", got)
+	}
+}
+
+// slowSink is an accounting sink whose durability the test decides.
+type slowSink struct {
+	mu       sync.Mutex
+	waiting  []Answerer
+	records  [][]byte
+	answerAt int // 1: at once, inside Submit; 2: from another goroutine; 3: refuse; else when told
+	times    atomic.Int64
+}
+
+func (s *slowSink) Submit(dev *nas.Device, datagram []byte, from netip.AddrPort, at time.Time, a Answerer) bool {
+	s.times.Add(1)
+	if dev.Name != "bras1" || !at.Equal(doorNow) || !from.IsValid() {
+		panic("the sink was told something else")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.records = append(s.records, bytes.Clone(datagram))
+	switch s.answerAt {
+	case 1:
+		a.Answer()
+	case 2:
+		go a.Answer()
+	case 3:
+		return false
+	default:
+		s.waiting = append(s.waiting, a)
+	}
+	return true
+}
+
+// held is the i-th reply that waits.
+func (s *slowSink) held(i int) Answerer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waiting[i]
+}
+
+func accounting(t testing.TB, add ...func(*layeh.Packet) error) []byte {
+	t.Helper()
+	p := layeh.New(layeh.CodeAccountingRequest, []byte(doorSecret))
+	for _, f := range add {
+		if err := f(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := p.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+func TestAccountingIsAnsweredWhenDurable(t *testing.T) {
+	sink := &slowSink{}
+	c := doorConfig()
+	c.Sink, c.AcctAddrs = sink, []string{"127.0.0.1:0"}
+	d := run(t, c)
+	conn := udp(t, d.AcctAddrs()[0])
+	give := func(b []byte) {
+		t.Helper()
+		if _, err := conn.Write(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waiting := func() int { sink.mu.Lock(); defer sink.mu.Unlock(); return len(sink.waiting) }
+	dropped := func(reason string) float64 {
+		return testutil.ToFloat64(d.metrics.dropped.WithLabelValues("bras1", reason))
+	}
+
+	q := accounting(t, user("ana@isp"), proxyState("p"))
+	give(append(bytes.Clone(q), 0, 0)) // padded
+	eventually(t, "the record reaches the sink", func() bool { return waiting() == 1 })
+	if !bytes.Equal(sink.records[0], q) {
+		t.Errorf("the sink got %x, want %x", sink.records[0], q)
+	}
+	give(q) // a retransmission while it is not durable: silence, and no second record
+	eventually(t, "the retransmission is dropped", func() bool { return dropped("in_progress") == 1 })
+	sink.held(0).Answer()
+	b := hear(t, conn, 5*time.Second)
+	p := checkedReply(t, q, b)
+	if p.Code != layeh.CodeAccountingResponse || rfc2865.ProxyState_GetString(p) != "p" {
+		t.Errorf("got %s with Proxy-State %q", p.Code, rfc2865.ProxyState_GetString(p))
+	}
+	sink.held(0).Answer() // a second time: nothing
+	give(q)
+	if again := hear(t, conn, 5*time.Second); !bytes.Equal(b, again) {
+		t.Errorf("the retransmission got %x, want %x", again, b)
+	}
+	if n := sink.times.Load(); n != 1 {
+		t.Errorf("the record was submitted %d times", n)
+	}
+
+	// Given up: the retransmission is a new record.
+	q = accounting(t, user("rui"))
+	give(q)
+	eventually(t, "the second record", func() bool { return waiting() == 2 })
+	sink.held(1).Drop()
+	give(q)
+	eventually(t, "its retransmission", func() bool { return waiting() == 3 })
+	sink.held(2).Answer()
+	checkedReply(t, q, hear(t, conn, 5*time.Second))
+
+	// No room: silence, and the retransmission is a new record.
+	sink.mu.Lock()
+	sink.answerAt = 3
+	sink.mu.Unlock()
+	q = accounting(t, user("eva"))
+	give(q)
+	eventually(t, "the refused record is counted", func() bool { return dropped("queue_full") == 1 })
+	sink.mu.Lock()
+	sink.answerAt = 2
+	sink.mu.Unlock()
+	give(q)
+	checkedReply(t, q, hear(t, conn, 5*time.Second))
+
+	// Signed with another secret, or altered: silence.
+	q = accounting(t, user("zoe"))
+	q[len(q)-1] ^= 1
+	give(q)
+	eventually(t, "the forged record is counted", func() bool { return dropped("bad_authenticator") == 1 })
+	if n := d.pending.Load(); n != 0 {
+		t.Errorf("%d replies still wait", n)
+	}
+}
+
+func TestAccountingMessageAuthenticator(t *testing.T) {
+	c := doorConfig()
+	c.Sink, c.AcctAddrs = &slowSink{answerAt: 1}, []string{"127.0.0.1:0"}
+	d := run(t, c)
+	out, ok := radclient(t, d.AcctAddrs()[0], "acct", doorSecret, `User-Name = "ana@isp", Acct-Status-Type = Start, Acct-Session-Id = "1", Message-Authenticator = 0x00`)
+	if !ok || !strings.Contains(out, "Accounting-Response") {
+		t.Errorf("got:\n%s", out)
+	}
+	conn := udp(t, d.AcctAddrs()[0])
+	forged := accounting(t, unsigned) // the Accounting-Request verifies, the zeros in its Message-Authenticator do not
+	if _, err := conn.Write(forged); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the forged record is counted", func() bool {
+		return testutil.ToFloat64(d.metrics.dropped.WithLabelValues("bras1", "bad_message_authenticator")) == 1
+	})
+}
+
+func TestShutdownWaitsForDurability(t *testing.T) {
+	sink := &slowSink{}
+	c := doorConfig()
+	c.Sink, c.AcctAddrs = sink, []string{"127.0.0.1:0"}
+	d, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- d.Run(ctx) }()
+	conn := udp(t, d.AcctAddrs()[0])
+	q := accounting(t, user("ana@isp"))
+	if _, err := conn.Write(q); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the record reaches the sink", func() bool {
+		sink.mu.Lock()
+		defer sink.mu.Unlock()
+		return len(sink.waiting) == 1
+	})
+	cancel()
+	select {
+	case <-done:
+		t.Fatal("the door shut before the record was durable")
+	case <-time.After(50 * time.Millisecond):
+	}
+	sink.held(0).Answer()
+	checkedReply(t, q, hear(t, conn, 5*time.Second))
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	sink.held(0).Answer() // after the end: nothing
+}
+
+func TestManyClientsAtOnce(t *testing.T) {
+	c := doorConfig()
+	c.Metrics = prometheus.NewRegistry()
+	c.Sink, c.AcctAddrs = &slowSink{answerAt: 2}, []string{"127.0.0.1:0"}
+	c.RejectDelay = time.Millisecond
+	d := run(t, c)
+	var clients sync.WaitGroup
+	for range 8 {
+		clients.Go(func() {
+			auth, acct := udp(t, d.AuthAddrs()[0]), udp(t, d.AcctAddrs()[0])
+			for range 100 {
+				for _, x := range []struct {
+					conn *net.UDPConn
+					q    []byte
+				}{
+					{auth, request(t, user("ana@isp"), chap(1, "secret-ana@isp"))},
+					{auth, request(t, user("nobody"), pap("x"))},
+					{acct, accounting(t, user("ana@isp"))},
+				} {
+					if _, err := x.conn.Write(x.q); err != nil {
+						t.Error(err)
+						return
+					}
+					b := hear(t, x.conn, 5*time.Second)
+					if b == nil || b[1] != x.q[1] {
+						t.Errorf("code %d: reply %x", x.q[0], b)
+						return
+					}
+				}
+			}
+		})
+	}
+	// Meanwhile everything that can change changes.
+	stop := make(chan struct{})
+	var changes sync.WaitGroup
+	changes.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			d.devices.Set([]nas.Device{doorDevice()})
+			s := *d.directory.Lookup([]byte("ana@isp"))
+			d.directory.Put(&s)
+			d.directory.SetFresh(doorNow)
+			d.Refusals().Recent("", 10)
+		}
+	})
+	clients.Wait()
+	close(stop)
+	changes.Wait()
+}

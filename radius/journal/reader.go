@@ -1,0 +1,215 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// ErrClosed ends a Reader that has read everything of a closed journal.
+var ErrClosed = errors.New("the journal is closed")
+
+// Start is where reading begins for a cursor that was kept elsewhere. kept is false when the cursor does not lie in
+// this journal (its segment was moved aside, or the folder is not the one that the cursor was kept for): then Start is
+// before the oldest record that might not have been read.
+func (j *Journal) Start(c Cursor) (start Cursor, kept bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	oldest := Cursor{j.segments[0].number, int64(headerBytes)}
+	if c == (Cursor{}) {
+		return oldest, true
+	}
+	for _, s := range j.segments {
+		switch {
+		case s.number == c.Segment && c.Offset >= int64(headerBytes) && c.Offset <= s.end:
+			return c, true
+		case s.number > c.Segment:
+			return Cursor{s.number, int64(headerBytes)}, false
+		}
+	}
+	return oldest, false
+}
+
+// End is after the last durable record.
+func (j *Journal) End() Cursor {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	last := j.segments[len(j.segments)-1]
+	return Cursor{last.number, last.end}
+}
+
+// Drained says that records before c are kept elsewhere; segments that hold no others are deleted.
+func (j *Journal) Drained(c Cursor) error {
+	j.mu.Lock()
+	if j.drained.Before(c) {
+		j.drained = c
+	}
+	var gone []segment
+	for len(j.segments) > 1 && j.segments[0].number < j.drained.Segment {
+		gone = append(gone, j.segments[0])
+		j.segments = append(j.segments[:0:0], j.segments[1:]...)
+	}
+	j.mu.Unlock()
+	for _, s := range gone {
+		if err := os.Remove(segmentPath(j.cfg.Dir, s.number)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("deleting a drained segment: %w", err)
+		}
+	}
+	return nil
+}
+
+// Backlog is how many durable bytes lie after the last Drained.
+func (j *Journal) Backlog() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var n int64
+	for _, s := range j.segments {
+		switch {
+		case s.number > j.drained.Segment:
+			n += s.end - int64(headerBytes)
+		case s.number == j.drained.Segment:
+			n += s.end - j.drained.Offset
+		}
+	}
+	return n
+}
+
+// Reader reads durable records in order, also those still to come. It is for one goroutine.
+type Reader struct {
+	j    *Journal
+	at   Cursor
+	file *os.File // of segment at.Segment
+	buf  []byte   // bytes of the file from at.Offset on are buf[used:]
+	used int
+}
+
+const readAhead = 256 << 10
+
+// NewReader reads from a cursor that Start gave.
+func (j *Journal) NewReader(from Cursor) *Reader { return &Reader{j: j, at: from} }
+
+// Cursor is after the record that Next returned last.
+func (r *Reader) Cursor() Cursor { return r.at }
+
+// Close lets go of the file.
+func (r *Reader) Close() {
+	if r.file != nil {
+		r.file.Close()
+		r.file = nil
+	}
+}
+
+// Next waits for the next durable record. The payload is valid until the next call. The error is the context's,
+// ErrClosed, or wraps ErrCorrupt.
+func (r *Reader) Next(ctx context.Context) ([]byte, error) {
+	for {
+		payload, told, err := r.next()
+		if payload != nil || err != nil {
+			return payload, err
+		}
+		select {
+		case <-told:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// TryNext is Next when a record is there, and nil without an error when there is none yet.
+func (r *Reader) TryNext() ([]byte, error) {
+	payload, _, err := r.next()
+	return payload, err
+}
+
+// next gives the next record, or what to wait for.
+func (r *Reader) next() ([]byte, <-chan struct{}, error) {
+	for {
+		end, following, told := r.j.reach(r.at.Segment)
+		switch {
+		case r.at.Offset < end:
+			payload, err := r.read(end)
+			if err != nil {
+				r.j.m.errors.WithLabelValues("read").Inc()
+			}
+			return payload, nil, err
+		case following != 0:
+			r.Close()
+			r.buf, r.used = r.buf[:0], 0
+			r.at = Cursor{following, int64(headerBytes)}
+		case told == nil:
+			return nil, nil, ErrClosed
+		default:
+			return nil, told, nil
+		}
+	}
+}
+
+// reach tells how far a segment is durable, which segment follows (0: none yet), and what to wait for when that is not
+// enough (nil: the journal is closed).
+func (j *Journal) reach(number int64) (end, following int64, told <-chan struct{}) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for i, s := range j.segments {
+		if s.number > number {
+			return 0, s.number, j.told
+		}
+		if s.number == number {
+			end = s.end
+			if i+1 < len(j.segments) {
+				following = j.segments[i+1].number
+			}
+			return end, following, j.told
+		}
+	}
+	return 0, 0, j.told
+}
+
+// read takes the record at the cursor; the segment is durable up to end.
+func (r *Reader) read(end int64) ([]byte, error) {
+	for {
+		payload, need, err := parseFrame(r.buf[r.used:])
+		if err == nil && need > 0 && r.at.Offset+int64(need) > end {
+			err = errors.New("a record that is cut off")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s: %w at byte %d", ErrCorrupt, segmentPath(r.j.cfg.Dir, r.at.Segment), err, r.at.Offset)
+		}
+		if need == 0 {
+			r.used += frameBytes + len(payload)
+			r.at.Offset += int64(frameBytes + len(payload))
+			return payload, nil
+		}
+		if err := r.fill(end); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// fill reads more of the file behind what is buffered.
+func (r *Reader) fill(end int64) error {
+	if r.file == nil {
+		f, err := os.Open(segmentPath(r.j.cfg.Dir, r.at.Segment))
+		if err != nil {
+			return fmt.Errorf("reading the journal: %w", err)
+		}
+		r.file = f
+	}
+	if r.buf == nil {
+		r.buf = make([]byte, 0, readAhead)
+	}
+	have := copy(r.buf, r.buf[r.used:])
+	r.buf, r.used = r.buf[:have], 0
+	from := r.at.Offset + int64(have)
+	want := min(int64(cap(r.buf)-have), end-from)
+	n, err := r.file.ReadAt(r.buf[have:have+int(want)], from)
+	r.buf = r.buf[:have+n]
+	if n == 0 && want > 0 {
+		if err == nil || errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return fmt.Errorf("%w: %s: reading byte %d: %w", ErrCorrupt, segmentPath(r.j.cfg.Dir, r.at.Segment), from, err)
+	}
+	return nil
+}

@@ -1,0 +1,284 @@
+package radius
+
+import (
+	"encoding/binary"
+	"math"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"enlace/nas"
+)
+
+// Kind is an Acct-Status-Type (RFC 2866, section 5.1).
+type Kind uint8
+
+const (
+	KindStart   Kind = 1
+	KindStop    Kind = 2
+	KindInterim Kind = 3
+	KindOn      Kind = 7 // Accounting-On: the access server has begun anew
+	KindOff     Kind = 8 // Accounting-Off: it is about to end
+	// KindApplied is not on the wire: it records which service a session was given after its Access-Accept.
+	KindApplied Kind = 255
+)
+
+// Octets is a traffic counter as a record carries it.
+type Octets struct {
+	N     uint64
+	Known bool
+	Wide  bool // with Gigawords (RFC 2869, section 5.1): 64 bits; otherwise it wraps at 32
+}
+
+// Record is what an Accounting-Request says.
+type Record struct {
+	Kind     Kind // 0: nothing that can be kept (see Oddity)
+	Key      nas.SessionKey
+	Received time.Time // UTC, in microseconds as all instants here
+	// Event is when it happened: Event-Timestamp where that is within ten minutes of the time it was received less
+	// Acct-Delay-Time, and that time where it is not.
+	Event          time.Time
+	Seconds        int64 // Acct-Session-Time
+	TimeKnown      bool  // whether there was one
+	Input, Output  Octets
+	Login          string     // User-Name
+	Cookie         nas.Cookie // from Class; zero when none of ours came back
+	FramedIP       netip.Addr
+	FramedIPv6     []netip.Prefix // Framed-IPv6-Prefix, Delegated-IPv6-Prefix, Framed-IPv6-Address as /128
+	CallingStation string
+	NASPort        string // NAS-Port-Id, or NAS-Port as a number
+	NASIdentifier  string
+	Cause          uint32 // Acct-Terminate-Cause
+}
+
+// Oddity is a set of things in a record that cannot be true and were made safe.
+type Oddity uint8
+
+const (
+	OddStatusType  Oddity = 1 << iota // Acct-Status-Type is absent or not one that is kept: Kind is 0
+	OddSessionID                      // no Acct-Session-Id where there must be one: Kind is 0
+	OddCounter                        // octets beyond 63 bits: taken as unknown
+	OddSessionTime                    // more than ten years: taken as unknown
+	OddDelay                          // more than a week: taken as none
+	OddTimestamp                      // Event-Timestamp out of range: not used
+	OddAttribute                      // an attribute whose length or content its type forbids: not used
+	oddities       = 7
+)
+
+var oddityNames = [oddities]string{
+	"status_type", "session_id_missing", "counter", "session_time", "delay_time", "event_timestamp", "attribute",
+}
+
+// Attributes of accounting (RFC 2865, 2866, 2869, 3162, 4818, 6911).
+const (
+	acctNASPort             = 5
+	acctFramedIP            = 8
+	acctNASIdentifier       = 32
+	acctStatusType          = 40
+	acctDelayTime           = 41
+	acctInputOctets         = 42
+	acctOutputOctets        = 43
+	acctSessionID           = 44
+	acctSessionTime         = 46
+	acctTerminateCause      = 49
+	acctInputGigawords      = 52
+	acctOutputGigawords     = 53
+	acctEventTimestamp      = 55
+	acctNASPortID           = 87
+	acctFramedIPv6Prefix    = 97
+	acctDelegatedIPv6Prefix = 123
+	acctFramedIPv6Address   = 168
+)
+
+const (
+	maxDelay       = 7 * 24 * time.Hour
+	maxSessionTime = 10 * 365 * 24 * 3600 // seconds
+	timestampRange = 10 * time.Minute
+	maxPrefixes    = 16 // of one session
+)
+
+// ParseRecord reads a verified Accounting-Request that a device sent and that was received at an instant.
+func ParseRecord(dev nas.DeviceID, v View, received time.Time) (Record, Oddity) {
+	p := recordParser{r: Record{Received: instant(received), Key: nas.SessionKey{Device: dev}}}
+	v.Each(func(t byte, value []byte) bool {
+		p.attribute(t, value)
+		return true
+	})
+	p.finish()
+	return p.r, p.odd
+}
+
+// instant is t as it is kept everywhere: UTC, microseconds, without a monotonic reading.
+func instant(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
+type recordParser struct {
+	r                 Record
+	odd               Oddity
+	delay             time.Duration
+	timestamp         uint32
+	inGiga, outGiga   uint32
+	inWide, outWide   bool
+	statusSeen, stamp bool
+}
+
+func (p *recordParser) attribute(t byte, value []byte) {
+	r := &p.r
+	switch t {
+	case attrUserName:
+		r.Login = string(value)
+	case attrClass:
+		if c, ok := nas.ParseCookie(value); ok && r.Cookie == (nas.Cookie{}) {
+			r.Cookie = c
+		}
+	case attrCallingStation:
+		r.CallingStation = string(value)
+	case acctNASPort:
+		if n, ok := p.uint32(value); ok && r.NASPort == "" {
+			r.NASPort = strconv.FormatUint(uint64(n), 10)
+		}
+	case acctNASPortID:
+		r.NASPort = string(value)
+	case acctNASIdentifier:
+		r.NASIdentifier = string(value)
+	case acctSessionID:
+		r.Key.ID = string(value)
+	case acctFramedIP:
+		p.framedIP(value)
+	case acctFramedIPv6Prefix, acctDelegatedIPv6Prefix:
+		p.prefix(value)
+	case acctFramedIPv6Address:
+		if len(value) != 16 {
+			p.odd |= OddAttribute
+			return
+		}
+		p.addPrefix(netip.PrefixFrom(netip.AddrFrom16([16]byte(value)), 128))
+	case acctStatusType:
+		n, ok := p.uint32(value)
+		p.statusSeen = ok
+		switch k := Kind(min(n, math.MaxUint8-1)); k {
+		case KindStart, KindStop, KindInterim, KindOn, KindOff:
+			r.Kind = k
+		}
+	case acctDelayTime:
+		if n, ok := p.uint32(value); ok {
+			p.delay = time.Duration(n) * time.Second
+		}
+	case acctSessionTime:
+		if n, ok := p.uint32(value); ok {
+			r.Seconds, r.TimeKnown = int64(n), true
+		}
+	case acctTerminateCause:
+		r.Cause, _ = p.uint32(value)
+	case acctEventTimestamp:
+		p.timestamp, p.stamp = p.uint32(value)
+	case acctInputOctets:
+		n, ok := p.uint32(value)
+		r.Input.N, r.Input.Known = uint64(n), ok
+	case acctOutputOctets:
+		n, ok := p.uint32(value)
+		r.Output.N, r.Output.Known = uint64(n), ok
+	case acctInputGigawords:
+		p.inGiga, p.inWide = p.uint32(value)
+	case acctOutputGigawords:
+		p.outGiga, p.outWide = p.uint32(value)
+	}
+}
+
+func (p *recordParser) uint32(value []byte) (uint32, bool) {
+	if len(value) != 4 {
+		p.odd |= OddAttribute
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(value), true
+}
+
+// framedIP takes an assigned address; all ones and all ones but the last bit ask for one (RFC 2865, section 5.8).
+func (p *recordParser) framedIP(value []byte) {
+	if len(value) != 4 {
+		p.odd |= OddAttribute
+		return
+	}
+	if n := binary.BigEndian.Uint32(value); n != 0 && n < math.MaxUint32-1 {
+		p.r.FramedIP = netip.AddrFrom4([4]byte(value))
+	}
+}
+
+// prefix reads a reserved byte, the length in bits, and as many bytes as hold it (RFC 3162, section 2.3).
+func (p *recordParser) prefix(value []byte) {
+	if len(value) < 2 || len(value) > 18 || value[1] > 128 {
+		p.odd |= OddAttribute
+		return
+	}
+	var b [16]byte
+	copy(b[:], value[2:])
+	bits := int(value[1])
+	if bits > 8*(len(value)-2) {
+		p.odd |= OddAttribute
+		return
+	}
+	p.addPrefix(netip.PrefixFrom(netip.AddrFrom16(b), bits).Masked())
+}
+
+func (p *recordParser) addPrefix(prefix netip.Prefix) {
+	p.r.FramedIPv6 = withPrefix(p.r.FramedIPv6, prefix)
+}
+
+func (p *recordParser) finish() {
+	r := &p.r
+	switch {
+	case r.Kind == 0:
+		p.odd |= OddStatusType
+	case r.Key.ID == "" && r.Kind != KindOn && r.Kind != KindOff:
+		r.Kind = 0
+		p.odd |= OddSessionID
+	}
+	if r.Seconds > maxSessionTime {
+		r.Seconds, r.TimeKnown = 0, false
+		p.odd |= OddSessionTime
+	}
+	p.octets(&r.Input, p.inGiga, p.inWide)
+	p.octets(&r.Output, p.outGiga, p.outWide)
+	p.event()
+}
+
+func (p *recordParser) octets(o *Octets, giga uint32, wide bool) {
+	if !o.Known {
+		*o = Octets{}
+		return
+	}
+	o.N |= uint64(giga) << 32
+	o.Wide = wide
+	if o.N > math.MaxInt64 {
+		*o = Octets{}
+		p.odd |= OddCounter
+	}
+}
+
+func (p *recordParser) event() {
+	if p.delay > maxDelay {
+		p.delay = 0
+		p.odd |= OddDelay
+	}
+	p.r.Event = p.r.Received.Add(-p.delay)
+	if !p.stamp {
+		return
+	}
+	stamp := time.Unix(int64(p.timestamp), 0).UTC()
+	if off := stamp.Sub(p.r.Event); off > -timestampRange && off < timestampRange {
+		p.r.Event = stamp
+	} else {
+		p.odd |= OddTimestamp
+	}
+}
+
+// start is when the session of this record began. known is false when the record does not say how long it has lasted:
+// some access servers write zero into every Interim-Update.
+func (r *Record) start() (at time.Time, known bool) {
+	return r.Event.Add(-time.Duration(r.Seconds) * time.Second), r.Seconds > 0 || r.Kind == KindStart
+}
+
+// Start is when the session of this record began, as far as the record says: its event less its Acct-Session-Time.
+func (r *Record) Start() time.Time {
+	at, _ := r.start()
+	return at
+}

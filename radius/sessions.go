@@ -1,0 +1,401 @@
+package radius
+
+import (
+	"hash/maphash"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"enlace/nas"
+)
+
+// Observer hears of open sessions. It is called outside every lock, for one session in the order of its records as long
+// as Apply is called from one goroutine.
+type Observer interface {
+	// SessionSeen is called when a record showed a session to be open, for the first time or again.
+	SessionSeen(nas.Session)
+	// SessionGone is called when an open session has ended; cause is its Acct-Terminate-Cause.
+	SessionGone(key nas.SessionKey, cause int)
+}
+
+// Sessions is the open sessions, in memory. Sessions that ended are remembered for a while, so that late records do not
+// open them again. All methods are safe for concurrent use.
+type Sessions struct {
+	seed     maphash.Seed
+	shards   [sessionShards]sessionShard
+	logins   [sessionShards]loginShard
+	open     atomic.Int64
+	devices  sync.Map // nas.DeviceID -> *atomic.Int64: open sessions
+	boots    Boots
+	observer atomic.Pointer[Observer]
+}
+
+const (
+	sessionShards = 64
+	rememberFor   = 15 * time.Minute // an ended session, by the time of the records that come in
+	rememberMost  = 2048             // ended sessions in a shard
+)
+
+type sessionShard struct {
+	mu    sync.RWMutex
+	byKey map[nas.SessionKey]Lineage
+	ended []endedKey // oldest first
+}
+
+type endedKey struct {
+	key   nas.SessionKey
+	until time.Time
+}
+
+type loginShard struct {
+	mu      sync.RWMutex
+	byLogin map[string][]nas.SessionKey
+}
+
+// NewSessions is an empty table.
+func NewSessions() *Sessions {
+	t := &Sessions{seed: maphash.MakeSeed()}
+	for i := range t.shards {
+		t.shards[i].byKey = map[nas.SessionKey]Lineage{}
+		t.logins[i].byLogin = map[string][]nas.SessionKey{}
+	}
+	return t
+}
+
+// Observe tells o of every session that is open, and from then on of every change.
+func (t *Sessions) Observe(o Observer) {
+	t.observer.Store(&o)
+	for i := range t.shards {
+		for _, s := range t.shards[i].openOnes(func(*Session) bool { return true }) {
+			o.SessionSeen(s.Session)
+		}
+	}
+}
+
+// Restore puts back an open session that was stored, without telling the observer.
+func (t *Sessions) Restore(s Session) {
+	sh := t.shard(s.Key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.byKey[s.Key] = append(sh.byKey[s.Key], s)
+	t.count(nil, &s)
+}
+
+// Apply merges a record and tells the observer.
+func (t *Sessions) Apply(r *Record) Change {
+	switch r.Kind {
+	case 0:
+		return Unchanged
+	case KindOn, KindOff:
+		return t.boot(r)
+	}
+	sh := t.shard(r.Key)
+	booted := t.boots.Of(r)
+	sh.mu.Lock()
+	sh.forget(r.Received)
+	lineage := sh.byKey[r.Key]
+	before, wasOpen := lineage.current()
+	lineage, at, change := lineage.Fold(r, booted)
+	after, isOpen := lineage.current()
+	if len(lineage) > 0 {
+		sh.byKey[r.Key] = lineage
+		if change == Closed || wasOpen && isOpen && !before.StartedAt.Equal(after.StartedAt) {
+			sh.remember(r.Key, r.Received)
+		}
+	}
+	t.count(pick(&before, wasOpen), pick(&after, isOpen))
+	last := at == len(lineage)-1
+	cause := lineage.causeOf(before.StartedAt)
+	sh.mu.Unlock()
+
+	o := t.observer.Load()
+	if o == nil {
+		return change
+	}
+	if wasOpen && (!isOpen || !before.StartedAt.Equal(after.StartedAt)) {
+		(*o).SessionGone(r.Key, int(cause))
+	}
+	if isOpen && last && change != Unchanged && r.Kind != KindApplied {
+		(*o).SessionSeen(after.Session)
+	}
+	return change
+}
+
+func pick(s *Session, ok bool) *Session {
+	if ok {
+		return s
+	}
+	return nil
+}
+
+// current is the open session of a key.
+func (l Lineage) current() (Session, bool) {
+	if n := len(l); n > 0 && l[n-1].Open() {
+		return l[n-1], true
+	}
+	return Session{}, false
+}
+
+func (l Lineage) causeOf(start time.Time) uint32 {
+	for i := range l {
+		if l[i].StartedAt.Equal(start) {
+			return l[i].Cause
+		}
+	}
+	return 0
+}
+
+// boot ends the sessions that an Accounting-On or -Off ends.
+func (t *Sessions) boot(r *Record) Change {
+	b := BootOf(r)
+	t.boots.Note(r)
+	change := Unchanged
+	for i := range t.shards {
+		sh := &t.shards[i]
+		doomed := sh.openOnes(func(s *Session) bool { return s.Key.Device == r.Key.Device && b.ends(r.NASIdentifier, s) })
+		for _, s := range doomed {
+			if t.end(s.Key, r.Received, func(s *Session) bool {
+				if !b.ends(r.NASIdentifier, s) {
+					return false
+				}
+				s.close(b.By, b.At, CauseNASReboot)
+				return true
+			}) {
+				change = Closed
+			}
+		}
+	}
+	return change
+}
+
+// Settle ends an open session that is the ended one given, when its records so far do not go beyond that: storage has
+// remembered an end which this table had forgotten, or which another node heard of.
+func (t *Sessions) Settle(ended Session, now time.Time) {
+	t.end(ended.Key, now, func(s *Session) bool {
+		if s.StartedAt.Sub(ended.StartedAt).Abs() > reuseAfter || s.LastSeen.After(ended.LastSeen) {
+			return false
+		}
+		*s = ended
+		return true
+	})
+}
+
+// end changes the open session of a key so that it is no longer open, and tells the observer.
+func (t *Sessions) end(key nas.SessionKey, now time.Time, how func(*Session) bool) bool {
+	sh := t.shard(key)
+	sh.mu.Lock()
+	lineage := sh.byKey[key]
+	before, ok := lineage.current()
+	if ok {
+		ok = how(&lineage[len(lineage)-1])
+	}
+	if !ok {
+		sh.mu.Unlock()
+		return false
+	}
+	cause := lineage[len(lineage)-1].Cause
+	sh.remember(key, now)
+	t.count(&before, nil)
+	sh.mu.Unlock()
+	if o := t.observer.Load(); o != nil {
+		(*o).SessionGone(key, int(cause))
+	}
+	return true
+}
+
+// SetApplied notes which service an open session was given after its Access-Accept. It is not told to the observer.
+func (t *Sessions) SetApplied(key nas.SessionKey, d nas.Digest) bool {
+	return t.Apply(&Record{Kind: KindApplied, Key: key, Cookie: nas.Cookie{Granted: d}}) == Updated
+}
+
+// Get is the open session of a key.
+func (t *Sessions) Get(key nas.SessionKey) (Session, bool) {
+	sh := t.shard(key)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	return sh.byKey[key].current()
+}
+
+// ByLogin is the open sessions of a login, oldest first.
+func (t *Sessions) ByLogin(login string) []Session {
+	ls := t.loginShard(login)
+	ls.mu.RLock()
+	keys := slices.Clone(ls.byLogin[login])
+	ls.mu.RUnlock()
+	sessions := make([]Session, 0, len(keys))
+	for _, k := range keys {
+		if s, ok := t.Get(k); ok && s.Login == login {
+			sessions = append(sessions, s)
+		}
+	}
+	slices.SortFunc(sessions, func(a, b Session) int {
+		if c := a.StartedAt.Compare(b.StartedAt); c != 0 {
+			return c
+		}
+		return a.Key.Compare(b.Key)
+	})
+	return sessions
+}
+
+// Count is how many sessions are open.
+func (t *Sessions) Count() int { return int(t.open.Load()) }
+
+// CountOf is how many sessions are open on a device.
+func (t *Sessions) CountOf(d nas.DeviceID) int {
+	if n, ok := t.devices.Load(d); ok {
+		return int(n.(*atomic.Int64).Load())
+	}
+	return 0
+}
+
+// count keeps the numbers and the index of logins when the open session of a key changes; nil is none.
+func (t *Sessions) count(before, after *Session) {
+	if before != nil && (after == nil || after.Login != before.Login) && before.Login != "" {
+		t.loginShard(before.Login).remove(before.Login, before.Key)
+	}
+	if after != nil && (before == nil || after.Login != before.Login) && after.Login != "" {
+		t.loginShard(after.Login).add(after.Login, after.Key)
+	}
+	switch {
+	case before == nil && after != nil:
+		t.open.Add(1)
+		t.device(after.Key.Device).Add(1)
+	case before != nil && after == nil:
+		t.open.Add(-1)
+		t.device(before.Key.Device).Add(-1)
+	}
+}
+
+func (t *Sessions) device(d nas.DeviceID) *atomic.Int64 {
+	if n, ok := t.devices.Load(d); ok {
+		return n.(*atomic.Int64)
+	}
+	n, _ := t.devices.LoadOrStore(d, new(atomic.Int64))
+	return n.(*atomic.Int64)
+}
+
+func (t *Sessions) shard(key nas.SessionKey) *sessionShard {
+	return &t.shards[maphash.Comparable(t.seed, key)%sessionShards]
+}
+
+func (t *Sessions) loginShard(login string) *loginShard {
+	return &t.logins[maphash.String(t.seed, login)%sessionShards]
+}
+
+func (sh *sessionShard) openOnes(which func(*Session) bool) []Session {
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	var found []Session
+	for _, l := range sh.byKey {
+		if n := len(l); n > 0 && l[n-1].Open() && which(&l[n-1]) {
+			found = append(found, l[n-1])
+		}
+	}
+	return found
+}
+
+func (sh *sessionShard) remember(key nas.SessionKey, now time.Time) {
+	sh.ended = append(sh.ended, endedKey{key, now.Add(rememberFor)})
+}
+
+// forget lets ended sessions go whose time is over.
+func (sh *sessionShard) forget(now time.Time) {
+	n := 0
+	for n < len(sh.ended) && (len(sh.ended)-n > rememberMost || sh.ended[n].until.Before(now)) {
+		key := sh.ended[n].key
+		if current, ok := sh.byKey[key].current(); ok {
+			sh.byKey[key] = Lineage{current}
+		} else {
+			delete(sh.byKey, key)
+		}
+		n++
+	}
+	if n > 0 {
+		sh.ended = slices.Delete(sh.ended, 0, n)
+	}
+}
+
+func (ls *loginShard) add(login string, key nas.SessionKey) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if !slices.Contains(ls.byLogin[login], key) {
+		ls.byLogin[login] = append(ls.byLogin[login], key)
+	}
+}
+
+func (ls *loginShard) remove(login string, key nas.SessionKey) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	keys := ls.byLogin[login]
+	if i := slices.Index(keys, key); i >= 0 {
+		keys = slices.Delete(keys, i, i+1)
+	}
+	if len(keys) == 0 {
+		delete(ls.byLogin, login)
+		return
+	}
+	ls.byLogin[login] = keys
+}
+
+// Boots is the newest Accounting-On or -Off of each access server. The zero value is ready.
+type Boots struct {
+	mu   sync.RWMutex
+	last map[bootKey]Boot
+}
+
+type bootKey struct {
+	device     nas.DeviceID
+	identifier string
+}
+
+// Note takes an Accounting-On or -Off.
+func (b *Boots) Note(r *Record) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.last == nil {
+		b.last = map[bootKey]Boot{}
+	}
+	k := bootKey{r.Key.Device, r.NASIdentifier}
+	if boot := BootOf(r); boot.At.After(b.last[k].At) {
+		b.last[k] = boot
+	}
+}
+
+// Of is the newest boot of the access server that sent a record; zero when none is known.
+func (b *Boots) Of(r *Record) Boot {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	boot := b.last[bootKey{r.Key.Device, ""}]
+	if own := b.last[bootKey{r.Key.Device, r.NASIdentifier}]; own.At.After(boot.At) {
+		boot = own
+	}
+	return boot
+}
+
+// Collector exposes how many sessions are open on each device, by the device's name.
+func (t *Sessions) Collector(name func(nas.DeviceID) string) prometheus.Collector {
+	return sessionCollector{t, name}
+}
+
+type sessionCollector struct {
+	t    *Sessions
+	name func(nas.DeviceID) string
+}
+
+var openSessions = prometheus.NewDesc("enlace_sessions_open", "Open sessions of a device.", []string{"device"}, nil)
+
+func (c sessionCollector) Describe(to chan<- *prometheus.Desc) { to <- openSessions }
+
+func (c sessionCollector) Collect(to chan<- prometheus.Metric) {
+	counts := map[string]int64{} // names of devices that are gone may be equal
+	c.t.devices.Range(func(d, n any) bool {
+		counts[c.name(d.(nas.DeviceID))] += n.(*atomic.Int64).Load()
+		return true
+	})
+	for name, n := range counts {
+		to <- prometheus.MustNewConstMetric(openSessions, prometheus.GaugeValue, float64(n), name)
+	}
+}

@@ -1,0 +1,185 @@
+package radius
+
+import (
+	"hash/maphash"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"time"
+)
+
+// worker serves one socket, one datagram at a time. Nothing in it is shared except through the door.
+type worker struct {
+	door *Door
+	port port
+	conn *net.UDPConn
+	info bool // bound to every address: replies must name the one that was asked
+
+	hash    *hasher
+	ms      mschap
+	cache   *replyCache
+	accepts map[acceptKey]acceptBytes
+	out     []byte // the reply being built
+	cookie  []byte
+}
+
+func newWorker(d *Door, p port, conn *net.UDPConn, info bool) *worker {
+	return &worker{door: d, port: p, conn: conn, info: info, hash: newHasher(), cache: newReplyCache(),
+		accepts: map[acceptKey]acceptBytes{}, out: make([]byte, 0, 2*maxPacket), cookie: make([]byte, 0, 64)}
+}
+
+// packet is a datagram with where and when it came.
+type packet struct {
+	datagram []byte
+	from     netip.AddrPort
+	oob      []byte        // control message that makes the reply leave from the address asked
+	now      time.Time     // of the decision
+	tick     time.Duration // monotonic
+	key      replyKey
+}
+
+func (w *worker) tick() time.Duration { return w.door.clock() }
+
+// handle is everything that happens to a datagram. It returns the reply to send now; nil for silence or for a reply
+// that comes later. The reply is valid until the next call.
+func (w *worker) handle(p *packet) []byte {
+	m := w.door.metrics
+	d := w.door.devices.lookup(p.from.Addr().Unmap())
+	if d == nil {
+		m.stranger(dropUnknownDevice)
+		w.door.warn(p.tick, "packet from an address that is no device", "", p.from.Addr())
+		return nil
+	}
+	series := m.of(d)
+	v, err := ParseView(p.datagram)
+	if err != nil {
+		series.dropped[dropMalformed].Inc()
+		return nil
+	}
+	switch code := v.Code(); {
+	case code == CodeStatusServer:
+		series.status.Inc()
+		return w.status(d, v, series)
+	case code == CodeAccessRequest && w.port == portAuth:
+		series.access.Inc()
+	case code == CodeAccountingRequest && w.port == portAcct:
+		series.acct.Inc()
+	default:
+		series.dropped[dropCode].Inc()
+		return nil
+	}
+	p.key = keyOf(p.from, v)
+	digest := maphash.Bytes(w.door.seed, v.Raw())
+	if r := w.cache.find(p.key, digest, p.tick); r != nil {
+		if !r.ready() {
+			series.dropped[dropInProgress].Inc()
+			return nil
+		}
+		series.resentFromCache.Inc()
+		return r.bytes
+	}
+	if w.port == portAcct {
+		w.account(d, v, p, digest, series)
+		return nil
+	}
+	return w.authenticate(d, v, p, digest)
+}
+
+// status answers a Status-Server (RFC 5997): the door is alive. Its Message-Authenticator is required.
+func (w *worker) status(d *device, v View, series *deviceSeries) []byte {
+	switch w.hash.checkMA(&d.secret, v, v.Authenticator()) {
+	case maAbsent:
+		series.dropped[dropMissingMA].Inc()
+		return nil
+	case maWrong:
+		series.dropped[dropMA].Inc()
+		return nil
+	}
+	code := byte(CodeAccessAccept)
+	if w.port == portAcct {
+		code = CodeAccountingResponse
+	}
+	b := appendProxyStates(appendMA(beginPacket(w.out, code, v.Identifier())), v)
+	w.out = b
+	if !w.hash.seal(&d.secret, b, v.Authenticator()) {
+		series.dropped[dropTooLong].Inc()
+		return nil
+	}
+	series.statusAnswered.Inc()
+	return b
+}
+
+// account verifies an Accounting-Request and hands it to the sink with its reply, which goes out when the record is
+// durable. A Message-Authenticator in it is optional and verified with an authenticator of zeros; the response has none,
+// because no RFC says over what and implementations differ.
+func (w *worker) account(d *device, v View, p *packet, digest uint64, series *deviceSeries) {
+	if !w.hash.checkAccounting(&d.secret, v) {
+		series.dropped[dropAuthenticator].Inc()
+		w.door.warn(p.tick, "Accounting-Request does not verify: is the shared secret right?", d.Name, netip.Addr{})
+		return
+	}
+	if w.hash.checkMA(&d.secret, v, zeros[:]) == maWrong {
+		series.dropped[dropMA].Inc()
+		return
+	}
+	b := appendProxyStates(beginPacket(w.out, CodeAccountingResponse, v.Identifier()), v)
+	w.out = b
+	if !w.hash.seal(&d.secret, b, v.Authenticator()) {
+		series.dropped[dropTooLong].Inc()
+		return
+	}
+	r := w.pend(p, digest, b, series)
+	w.door.pending.Add(1)
+	if !w.door.sink.Submit(&d.Device, v.Raw(), p.from, p.now, r) {
+		r.Drop()
+		series.dropped[dropQueueFull].Inc()
+	}
+}
+
+// remember keeps a reply that is sent now, for retransmissions.
+func (w *worker) remember(p *packet, digest uint64, b []byte) []byte {
+	r := w.cache.claim(p.key, digest, p.tick)
+	r.bytes = append(r.bytes[:0], b...)
+	return b
+}
+
+// pend keeps a reply that is sent later.
+func (w *worker) pend(p *packet, digest uint64, b []byte, series *deviceSeries) *reply {
+	r := w.cache.claim(p.key, digest, p.tick)
+	r.bytes = append(r.bytes[:0], b...)
+	r.oob = append(r.oob[:0], p.oob...)
+	r.to, r.worker, r.series, r.received = p.from, w, series, p.tick
+	r.state.Store(replyPending)
+	return r
+}
+
+// handleSafely keeps a defect in the handling of one packet from ending the process.
+func (w *worker) handleSafely(p *packet) (b []byte) {
+	defer func() {
+		if r := recover(); r != nil {
+			b = nil
+			w.door.metrics.stranger(dropPanic)
+			if w.door.panics.allow(p.tick) {
+				w.door.log.Error().Interface("panic", r).Bytes("stack", debug.Stack()).Msg("handling a packet failed; the packet is dropped")
+			}
+		}
+	}()
+	return w.handle(p)
+}
+
+// send writes a reply; safe from any goroutine.
+func (w *worker) send(b, oob []byte, to netip.AddrPort) {
+	var err error
+	if len(oob) > 0 {
+		_, _, err = w.conn.WriteMsgUDPAddrPort(b, oob, to)
+	} else {
+		_, err = w.conn.WriteToUDPAddrPort(b, to)
+	}
+	if err != nil {
+		w.door.metrics.unsent.Inc()
+	}
+}
+
+func (w *worker) observe(received time.Duration) {
+	w.door.metrics.latency[w.port].Observe((w.tick() - received).Seconds())
+}
