@@ -1,0 +1,5 @@
+package admin
+
+import "net/http"
+
+func (s *server) api(m *http.ServeMux) {}

@@ -1,0 +1,176 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"enlace/contracts"
+	"enlace/nas"
+)
+
+func devicePath(id nas.DeviceID) string { return fmt.Sprintf("/devices/%d", id) }
+
+// sourceText writes a prefix of one address as the address.
+func sourceText(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
+}
+
+func (s *server) devicesPage(w http.ResponseWriter, r *http.Request, p *page) error {
+	list, err := s.Devices.Devices(r.Context())
+	if err != nil {
+		return err
+	}
+	counts, err := s.Sessions.Counts(r.Context())
+	if err != nil {
+		return err
+	}
+	var loads []deviceLoad
+	for _, d := range list {
+		loads = append(loads, deviceLoad{d, counts[d.ID]})
+	}
+	return show(w, r, http.StatusOK, devicesList(p, loads))
+}
+
+func (s *server) newDevicePage(w http.ResponseWriter, r *http.Request, p *page) error {
+	f := &form{values: map[string]string{"dialect": "mikrotik", "message_authenticator": string(nas.LearnMA), "interim_seconds": "300", "commands_per_second": "50"}}
+	return show(w, r, http.StatusOK, deviceForm(p, f, 0))
+}
+
+// formOfDevice fills a form from a device; the secret stays behind.
+func formOfDevice(d *nas.Device) *form {
+	f := &form{values: map[string]string{"name": d.Name, "source": sourceText(d.Source), "dialect": d.Dialect, "nas_identifier": d.NASIdentifier,
+		"message_authenticator": string(d.MessageAuthenticator), "interim_seconds": strconv.Itoa(d.InterimSeconds),
+		"commands_per_second": strconv.Itoa(d.CommandsPerSecond)}}
+	if d.CoA.IsValid() {
+		f.values["coa"] = d.CoA.String()
+	}
+	return f
+}
+
+// deviceOf reads a device out of a form; an empty secret keeps the one it has.
+func deviceOf(f *form, d nas.Device) nas.Device {
+	var err error
+	d.Name, d.Dialect, d.NASIdentifier = f.get("name"), f.get("dialect"), f.get("nas_identifier")
+	d.MessageAuthenticator = nas.MessageAuthenticator(f.get("message_authenticator"))
+	d.InterimSeconds, d.CommandsPerSecond = f.number("interim_seconds", 300), f.number("commands_per_second", 50)
+	d.Source, err = parseSource(f.get("source"))
+	f.wrong(err)
+	d.CoA, err = parseCoA(f.get("coa"))
+	f.wrong(err)
+	if f.get("secret") != "" {
+		d.Secret = []byte(f.get("secret"))
+	}
+	return d
+}
+
+// parseSource reads an address or a prefix.
+func parseSource(s string) (netip.Prefix, error) {
+	s = strings.TrimSpace(s)
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return p, contracts.Invalidf("source", "%q is neither an address nor a prefix", s)
+	}
+	return p, nil
+}
+
+// parseCoA reads address:port; an address alone gets the port of RFC 5176, and nothing is no address.
+func parseCoA(s string) (netip.AddrPort, error) {
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return netip.AddrPort{}, nil
+	}
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.AddrPortFrom(a, 3799), nil
+	}
+	ap, err := netip.ParseAddrPort(s)
+	if err != nil {
+		return ap, contracts.Invalidf("coa", "%q is not an address and port: write it as 10.0.0.1:3799", s)
+	}
+	return ap, nil
+}
+
+func (s *server) createDevice(w http.ResponseWriter, r *http.Request, p *page) error {
+	f, err := formOf(r)
+	if err != nil {
+		return err
+	}
+	d := deviceOf(f, nas.Device{})
+	if f.err == nil {
+		err = s.Devices.CreateDevice(r.Context(), p.actor(), p.now, &d)
+	}
+	if f.wrong(err) {
+		return show(w, r, http.StatusUnprocessableEntity, deviceForm(p, f, 0))
+	}
+	return s.saved(w, r, p, err, "/devices")
+}
+
+func (s *server) devicePage(w http.ResponseWriter, r *http.Request, p *page) error {
+	number, err := id[nas.DeviceID](r, "id")
+	if err != nil {
+		return err
+	}
+	d, err := s.Devices.Device(r.Context(), number)
+	if err != nil {
+		return err
+	}
+	return show(w, r, http.StatusOK, deviceForm(p, formOfDevice(&d), d.ID))
+}
+
+func (s *server) updateDevice(w http.ResponseWriter, r *http.Request, p *page) error {
+	number, err := id[nas.DeviceID](r, "id")
+	if err != nil {
+		return err
+	}
+	f, err := formOf(r)
+	if err != nil {
+		return err
+	}
+	d, err := s.Devices.Device(r.Context(), number)
+	if err != nil {
+		return err
+	}
+	d = deviceOf(f, d)
+	if f.err == nil {
+		err = s.Devices.UpdateDevice(r.Context(), p.actor(), p.now, &d)
+	}
+	if f.wrong(err) {
+		return show(w, r, http.StatusUnprocessableEntity, deviceForm(p, f, number))
+	}
+	return s.saved(w, r, p, err, "/devices")
+}
+
+func (s *server) retireDevice(w http.ResponseWriter, r *http.Request, p *page) error {
+	number, err := id[nas.DeviceID](r, "id")
+	if err != nil {
+		return err
+	}
+	return s.thenBack(w, r, p, s.Devices.RetireDevice(r.Context(), p.actor(), p.now, number), p.T("The access server is retired: its packets are no longer answered."), "/devices")
+}
+
+// dialects that there are, by name.
+func dialectChoices() []choice {
+	var out []choice
+	for _, name := range []string{"mikrotik", "accel-ppp", "standard"} {
+		if d := nas.DialectByName(name); d != nil {
+			out = append(out, choice{d.Name, d.Title})
+		}
+	}
+	return out
+}
+
+func dialectTitle(name string) string {
+	if d := nas.DialectByName(name); d != nil {
+		return d.Title
+	}
+	return name
+}

@@ -1,0 +1,195 @@
+package admin
+
+import (
+	"context"
+	"time"
+
+	"enlace/billing"
+	"enlace/contracts"
+	"enlace/nas"
+	"enlace/radius"
+)
+
+// Contracts keeps customers, plans, contracts and their facts.
+type Contracts interface {
+	CreateCustomer(ctx context.Context, actor string, now time.Time, c *contracts.Customer) error
+	UpdateCustomer(ctx context.Context, actor string, now time.Time, c *contracts.Customer) error
+	Customer(ctx context.Context, id contracts.CustomerID) (contracts.Customer, error)
+	Customers(ctx context.Context, query string, after contracts.CustomerID, limit int) ([]contracts.Customer, error)
+
+	CreatePlan(ctx context.Context, actor string, now time.Time, p *contracts.Plan) error
+	UpdatePlan(ctx context.Context, actor string, now time.Time, p *contracts.Plan) error
+	Plans(ctx context.Context, at time.Time) ([]contracts.Plan, error)
+
+	CreateContract(ctx context.Context, actor string, now time.Time, c *contracts.Contract, passwords []string) error
+	Contract(ctx context.Context, id contracts.ContractID) (*contracts.Contract, error)
+	ContractsOf(ctx context.Context, id contracts.CustomerID) ([]contracts.Contract, error)
+	FindLogin(ctx context.Context, login string) (contracts.ContractID, contracts.AccessID, error)
+	AddAccess(ctx context.Context, actor string, now time.Time, id contracts.ContractID, login, password string) (contracts.AccessID, error)
+	SetPassword(ctx context.Context, actor string, now time.Time, id contracts.AccessID, password string) error
+	Act(ctx context.Context, now time.Time, f contracts.Fact) (contracts.Span, error)
+
+	Dossier(ctx context.Context, id contracts.ContractID, at time.Time) (Dossier, error)
+	Search(ctx context.Context, text string, limit int) ([]Hit, error)
+}
+
+// Dossier is all that decides what a contract's subscriber may have.
+type Dossier struct {
+	Contract *contracts.Contract
+	Customer contracts.Customer
+	Facts    []contracts.Fact
+	Rules    []contracts.Rules
+	Plans    map[contracts.PlanID]contracts.Plan // as they are at the instant asked for
+}
+
+// Hit is what the search box finds; Contract and Login are empty for a customer without contracts.
+type Hit struct {
+	Customer contracts.CustomerID
+	Contract contracts.ContractID
+	Name     string
+	Login    string
+}
+
+// Directory is the projection of contracts that authentication answers from.
+type Directory interface {
+	// Counts of accesses by status and outcome at now.
+	Counts(now time.Time) []Count
+	// Standing of a login at now; ok is false for a login that is not known.
+	Standing(login string, now time.Time) (s Standing, ok bool)
+	// Changes lists accesses whose outcome changes after from and by until, earliest first and at most limit, and how
+	// many there are in all.
+	Changes(from, until time.Time, limit int) ([]Change, int)
+	// Age of the projection at now: how long ago it held everything that was known.
+	Age(now time.Time) time.Duration
+}
+
+// Count of accesses in a status.
+type Count struct {
+	Status  contracts.Status  `json:"status"`
+	Outcome contracts.Outcome `json:"outcome"`
+	N       int               `json:"accesses"`
+}
+
+// Standing is what a login may have.
+type Standing struct {
+	Contract contracts.ContractID
+	Access   contracts.AccessID
+	Status   contracts.Status
+	Disabled bool
+	Service  nas.Service
+	// Known are the services that a session of this login can carry, so that the digest of what an access server
+	// applies can be shown in words.
+	Known []nas.Service
+}
+
+// Change of an access's outcome that time alone will bring.
+type Change struct {
+	At       time.Time
+	Login    string
+	Contract contracts.ContractID
+	From, To contracts.Outcome
+	Status   contracts.Status // from At on
+}
+
+// Devices keeps the access servers and what they were told.
+type Devices interface {
+	Devices(ctx context.Context) ([]nas.Device, error)
+	Device(ctx context.Context, id nas.DeviceID) (nas.Device, error)
+	CreateDevice(ctx context.Context, actor string, now time.Time, d *nas.Device) error
+	UpdateDevice(ctx context.Context, actor string, now time.Time, d *nas.Device) error
+	RetireDevice(ctx context.Context, actor string, now time.Time, id nas.DeviceID) error
+	CommandsOf(ctx context.Context, login string, limit int) ([]nas.CommandRecord, error)
+}
+
+// Refusals remembers logins that were refused; "" asks for every login's.
+type Refusals interface {
+	Recent(login string, n int) []radius.Refusal
+}
+
+// Staff keeps accounts, API tokens and the audit.
+type Staff interface {
+	// Account by name; NotFound when there is none or it is disabled.
+	Account(ctx context.Context, username string) (Account, error)
+	// Token finds an API token by the SHA-256 of its text and notes that it was used; NotFound when there is none or
+	// it is revoked.
+	Token(ctx context.Context, hash []byte, now time.Time) (name string, err error)
+	// Audit records what somebody tried that leaves no other trace. result is "done" or the code of a refusal.
+	Audit(ctx context.Context, now time.Time, actor, act, subject, result string) error
+}
+
+// Account of a member of staff.
+type Account struct {
+	ID           int64
+	Username     string
+	PasswordHash string
+}
+
+// Health of the process, as /healthz shows it.
+type Health struct {
+	OK             bool    `json:"ok"`
+	Database       string  `json:"database"`              // "ok" or what is wrong, in words fit for strangers
+	DirectoryAge   float64 `json:"directory_age_seconds"` // -1 if never loaded
+	Logins         int     `json:"logins"`
+	JournalBacklog int64   `json:"journal_backlog_records"`
+	Sessions       int     `json:"sessions"`
+}
+
+// Billing keeps invoices, payments and the ledger.
+type Billing interface {
+	Invoices(ctx context.Context, f InvoiceFilter) ([]billing.Invoice, error)
+	// Invoice by number, with what settles it when paid on a date.
+	Invoice(ctx context.Context, number string, on contracts.Date) (InvoiceDetail, error)
+	Pay(ctx context.Context, req billing.PaymentRequest, now time.Time) (p billing.Payment, fresh bool, err error)
+	Payment(ctx context.Context, id int64) (billing.Payment, error)
+	Reverse(ctx context.Context, payment int64, actor, reason string, now time.Time) error
+	CancelInvoice(ctx context.Context, number, actor, reason string, now time.Time) error
+	ManualInvoice(ctx context.Context, id contracts.ContractID, due contracts.Date, lines []billing.Line, actor string, now time.Time) (billing.Invoice, error)
+}
+
+// InvoiceFilter selects invoices; zero values do not filter.
+type InvoiceFilter struct {
+	Contract contracts.ContractID
+	Customer contracts.CustomerID
+	State    billing.InvoiceState // or "unpaid": open or partial
+	DueFrom  contracts.Date       // inclusive
+	DueTo    contracts.Date       // inclusive
+	After    int64                // continue after the invoice with this ID, the last of the page before
+	Limit    int
+}
+
+// InvoiceDetail is an invoice with all that belongs to it.
+type InvoiceDetail struct {
+	billing.Invoice
+	EffectiveDue contracts.Date // after which it is late
+	Lines        []billing.Line
+	Payments     []billing.Payment // oldest first, reversed ones included
+	Postings     []Posting         // oldest first
+	Quote        billing.Quote     // what settles it on the date asked for; zero where it is cancelled
+}
+
+// Posting is a ledger entry of an invoice: debit positive, credit negative.
+type Posting struct {
+	At      time.Time
+	Kind    string
+	Account string
+	Actor   string
+	Amount  contracts.Cents
+}
+
+// Sessions keeps who is and was online.
+type Sessions interface {
+	OpenSessions(ctx context.Context, f SessionFilter) ([]radius.Session, error)
+	// History lists closed sessions of a login, the latest first.
+	History(ctx context.Context, login string, limit int) ([]radius.Session, error)
+	// Counts of open sessions by device.
+	Counts(ctx context.Context) (map[nas.DeviceID]int, error)
+}
+
+// SessionFilter selects open sessions; zero values do not filter.
+type SessionFilter struct {
+	Login      string // exactly
+	Device     nas.DeviceID
+	Query      string // part of a login, an address or a calling station
+	AfterLogin string // only logins after this one: the last of the page before
+	Limit      int
+}
