@@ -1,0 +1,159 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/goccy/go-yaml"
+	"github.com/rs/zerolog"
+
+	"enlace/contracts"
+	"enlace/nas"
+)
+
+// Config is every setting of the program. Each may be given as a flag (--auth-listen), in the environment
+// (ENLACE_AUTH_LISTEN) or in a YAML file (auth_listen:), in this order of precedence. Unknown keys are refused.
+type Config struct {
+	DatabaseURL string `yaml:"database_url" env:"ENLACE_DATABASE_URL" help:"PostgreSQL to use; without it a private one is run under the data folder."`
+	DataDir     string `yaml:"data_dir" env:"ENLACE_DATA_DIR" default:"var" help:"Folder for the private database, the journal and the key."`
+	BinDir      string `yaml:"bin_dir" env:"ENLACE_BIN_DIR" help:"Folder with PostgreSQL's programs; found by itself where Debian puts them."`
+	KeyFile     string `yaml:"key_file" env:"ENLACE_KEY_FILE" help:"File with the key that seals secrets in the database (64 hex digits); default: key in the data folder."`
+	Key         string `yaml:"-" env:"ENLACE_KEY" hidden:"" help:"The key itself, instead of a file."`
+	JournalDir  string `yaml:"journal_dir" env:"ENLACE_JOURNAL_DIR" help:"Folder of the accounting journal; default: journal in the data folder."`
+
+	AuthListen []string `yaml:"auth_listen" env:"ENLACE_AUTH_LISTEN" default:":1812" sep:"," help:"Addresses of RADIUS authentication, UDP."`
+	AcctListen []string `yaml:"acct_listen" env:"ENLACE_ACCT_LISTEN" default:":1813" sep:"," help:"Addresses of RADIUS accounting, UDP."`
+	HTTPListen string   `yaml:"http_listen" env:"ENLACE_HTTP_LISTEN" default:"127.0.0.1:8080" help:"Address of panel, API, /metrics and /healthz."`
+
+	HTTPSOnly bool   `yaml:"https_only" env:"ENLACE_HTTPS_ONLY" help:"The panel is reached through a proxy that speaks HTTPS: its cookie is sent no other way."`
+	Zone      string `yaml:"zone" env:"ENLACE_ZONE" default:"America/Sao_Paulo" help:"The provider's time zone, for lists that span contracts."`
+
+	RejectDelay  time.Duration   `yaml:"reject_delay" env:"ENLACE_REJECT_DELAY" default:"1s" help:"How long an Access-Reject for an unknown login or a wrong password waits."`
+	MaxStaleness time.Duration   `yaml:"max_staleness" env:"ENLACE_MAX_STALENESS" default:"0s" help:"With the database away for longer than this, logins get no reply; 0: no bound."`
+	CoARetry     []time.Duration `yaml:"coa_retry" env:"ENLACE_COA_RETRY" default:"2s,4s,8s" sep:"," help:"How long each attempt of a CoA or Disconnect is waited for."`
+
+	WalledDownBps     uint64 `yaml:"walled_down_bps" env:"ENLACE_WALLED_DOWN_BPS" default:"1000000" help:"Download rate in the walled garden, bit/s."`
+	WalledUpBps       uint64 `yaml:"walled_up_bps" env:"ENLACE_WALLED_UP_BPS" default:"1000000" help:"Upload rate in the walled garden, bit/s."`
+	WalledAddressList string `yaml:"walled_address_list" env:"ENLACE_WALLED_ADDRESS_LIST" default:"enlace-walled" help:"Firewall address list of MikroTik devices."`
+	WalledFilter      string `yaml:"walled_filter" env:"ENLACE_WALLED_FILTER" default:"enlace-walled" help:"Filter-Id of the walled garden."`
+	WalledPool        string `yaml:"walled_pool" env:"ENLACE_WALLED_POOL" help:"Framed-Pool of the walled garden, where devices wall by address."`
+	WalledPortal      string `yaml:"walled_portal" env:"ENLACE_WALLED_PORTAL" help:"Address that walled subscribers are redirected to."`
+	WalledTimeout     uint32 `yaml:"walled_timeout" env:"ENLACE_WALLED_TIMEOUT" default:"3600" help:"Session-Timeout in the walled garden, seconds."`
+
+	Provider  string `yaml:"provider" env:"ENLACE_PROVIDER" default:"Enlace" help:"The provider's name, as subscribers read it."`
+	SMTP      string `yaml:"smtp" env:"ENLACE_SMTP" help:"Mail server of overdue notices: smtp://user:password@host:587."`
+	MailFrom  string `yaml:"mail_from" env:"ENLACE_MAIL_FROM" help:"Sender of overdue notices."`
+	NoticeLog string `yaml:"notice_log" env:"ENLACE_NOTICE_LOG" help:"File that overdue notices are appended to, as a channel of its own."`
+
+	Clock     string `yaml:"clock" env:"ENLACE_CLOCK" help:"Instant at which the program's clock starts, such as 2026-03-01T09:00:00-03:00; makes the clock settable. For trials, never for real subscribers."`
+	LogLevel  string `yaml:"log_level" env:"ENLACE_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	LogFormat string `yaml:"log_format" env:"ENLACE_LOG_FORMAT" default:"text" enum:"text,json" help:"text or json."`
+}
+
+// garden is the walled garden as the dialects take it.
+func (c *Config) garden() nas.Garden {
+	return nas.Garden{
+		Profile:     contracts.Profile{DownBps: c.WalledDownBps, UpBps: c.WalledUpBps},
+		AddressList: c.WalledAddressList, Filter: c.WalledFilter, Pool: c.WalledPool,
+		RedirectURL: c.WalledPortal, Timeout: c.WalledTimeout,
+	}
+}
+
+// check refuses settings that contradict themselves.
+func (c *Config) check() error {
+	switch {
+	case c.SMTP != "" && c.MailFrom == "":
+		return fmt.Errorf("smtp needs mail_from, the sender of the notices")
+	case c.RejectDelay < 0 || c.RejectDelay > 10*time.Second:
+		return fmt.Errorf("reject_delay is between 0 and 10 seconds: access servers give up after that")
+	case c.WalledTimeout < 60:
+		return fmt.Errorf("walled_timeout is at least 60 seconds")
+	case c.WalledDownBps < 64000 || c.WalledUpBps < 64000:
+		return fmt.Errorf("the walled garden's rates are at least 64000 bit/s")
+	case len(c.AuthListen) == 0 || len(c.AcctListen) == 0:
+		return fmt.Errorf("auth_listen and acct_listen name at least one address each")
+	}
+	if _, _, err := net.SplitHostPort(c.HTTPListen); err != nil {
+		return fmt.Errorf("http_listen %q is not an address and a port", c.HTTPListen)
+	}
+	return nil
+}
+
+func (c *Config) keyFile() string {
+	if c.KeyFile != "" {
+		return c.KeyFile
+	}
+	return filepath.Join(c.DataDir, "key")
+}
+
+func (c *Config) clusterDir() string { return filepath.Join(c.DataDir, "postgres") }
+
+func (c *Config) journalDir() string {
+	if c.JournalDir != "" {
+		return c.JournalDir
+	}
+	return filepath.Join(c.DataDir, "journal")
+}
+
+// logger writes to w in the format and from the level that are set.
+func (c *Config) logger(w io.Writer) zerolog.Logger {
+	if c.LogFormat == "text" {
+		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: !isTerminal(w)}
+	}
+	level, err := zerolog.ParseLevel(c.LogLevel)
+	if err != nil {
+		level = zerolog.InfoLevel
+	}
+	zerolog.DurationFieldUnit = time.Millisecond
+	return zerolog.New(w).Level(level).With().Timestamp().Logger()
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// configFile reads a YAML file for kong: strictly, so that a misspelt key is an error that shows its line.
+func configFile(r io.Reader) (kong.Resolver, error) {
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	var strict Config
+	if err := yaml.UnmarshalWithOptions(b, &strict, yaml.Strict()); err != nil && err != io.EOF {
+		return nil, fmt.Errorf("the configuration file:\n%s", yaml.FormatError(err, false, true))
+	}
+	values := map[string]any{}
+	if err := yaml.Unmarshal(b, &values); err != nil && err != io.EOF {
+		return nil, fmt.Errorf("the configuration file: %w", err)
+	}
+	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+		for _, env := range flag.Envs {
+			if _, set := os.LookupEnv(env); set {
+				return nil, nil // the environment goes before the file
+			}
+		}
+		v, ok := values[strings.ReplaceAll(flag.Name, "-", "_")]
+		if !ok {
+			return nil, nil
+		}
+		if list, ok := v.([]any); ok {
+			parts := make([]string, len(list))
+			for i, x := range list {
+				parts[i] = fmt.Sprint(x)
+			}
+			return strings.Join(parts, ","), nil
+		}
+		return fmt.Sprint(v), nil
+	}), nil
+}

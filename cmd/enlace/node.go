@@ -1,0 +1,312 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	adminpg "enlace/admin/pg"
+	billingpg "enlace/billing/pg"
+	"enlace/contracts/notices"
+	contractspg "enlace/contracts/pg"
+	"enlace/nas"
+	"enlace/nas/control"
+	naspg "enlace/nas/pg"
+	"enlace/postgres"
+	"enlace/radius"
+	"enlace/radius/journal"
+	radiuspg "enlace/radius/pg"
+)
+
+// stores are the parts of the database.
+type stores struct {
+	contracts *contractspg.Store
+	billing   *billingpg.Store
+	devices   *naspg.Store
+	sessions  *radiuspg.Store
+}
+
+func newStores(db *database, s *sealer) stores {
+	return stores{
+		contracts: &contractspg.Store{Pool: db.pool, Sealer: s},
+		billing:   &billingpg.Store{Pool: db.pool},
+		devices:   &naspg.Store{Pool: db.pool, Sealer: s},
+		sessions:  radiuspg.NewStore(db.pool),
+	}
+}
+
+// node is the running server.
+type node struct {
+	cfg        *Config
+	log        zerolog.Logger
+	clock      *clock
+	metrics    *prometheus.Registry
+	db         *database
+	stores     stores
+	listener   net.Listener
+	door       *radius.Door
+	journal    *journal.Journal
+	sessions   *radius.Sessions
+	accounting *radius.Accounting
+	drain      *radius.Drain
+	projection *projection
+	reconciler *control.Reconciler
+	commands   *commandLog
+	channels   []notices.Channel
+	password   string // of the account made on the first start; "" afterwards
+}
+
+// newNode takes the ports, opens the database and loads what answering needs. Errors name what is in the way.
+func newNode(ctx context.Context, c *Config, log zerolog.Logger) (_ *node, err error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	n := &node{cfg: c, log: log, metrics: prometheus.NewRegistry(), sessions: radius.NewSessions()}
+	defer func() {
+		if err != nil {
+			n.close()
+		}
+	}()
+	if n.clock, err = newClock(c.Clock); err != nil {
+		return nil, err
+	}
+	if n.listener, err = listenTCP(ctx, c.HTTPListen); err != nil {
+		return nil, err
+	}
+	sealer, err := openSealer(c)
+	if err != nil {
+		return nil, err
+	}
+	if n.journal, err = journal.Open(journal.Config{Dir: c.journalDir(), Log: log, Metrics: n.metrics}); err != nil {
+		return nil, fmt.Errorf("opening the accounting journal: %w", err)
+	}
+	if err := n.openDoor(); err != nil {
+		return nil, err
+	}
+	if n.db, err = openDatabase(ctx, c, log); err != nil {
+		return nil, err
+	}
+	n.stores = newStores(n.db, sealer)
+	if err := n.openChannels(); err != nil {
+		return nil, err
+	}
+	if n.password, _, err = adminpg.EnsureStaff(ctx, n.db.pool, staffName, n.clock.Now()); err != nil {
+		return nil, err
+	}
+	if err := n.startProjection(ctx); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// listenTCP binds the panel's address; a taken port is said plainly.
+func listenTCP(ctx context.Context, address string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s/tcp is taken by another program: choose another address with --http-listen", address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listening for the panel: %w", err)
+	}
+	return l, nil
+}
+
+// openDoor binds the RADIUS ports over an empty directory, so that a taken port is known before anything else starts.
+func (n *node) openDoor() (err error) {
+	if n.accounting, err = radius.NewAccounting(n.journal, n.sessions, n.log, n.metrics); err != nil {
+		return err
+	}
+	n.projection = &projection{directory: radius.NewDirectory(), table: radius.NewDeviceTable(nil), now: n.clock.Now, log: n.log}
+	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		n.sessions.Collector(n.projection.deviceName))
+	n.door, err = radius.New(radius.Config{
+		AuthAddrs: n.cfg.AuthListen, AcctAddrs: n.cfg.AcctListen, Devices: n.projection.table, Directory: n.projection.directory,
+		Sink: n.accounting, Garden: n.cfg.garden(), Now: n.clock.Now, RejectDelay: n.cfg.RejectDelay,
+		MaxStaleness: n.cfg.MaxStaleness, Log: n.log, Metrics: n.metrics,
+	})
+	return err
+}
+
+// openChannels prepares the ways by which overdue notices go out.
+func (n *node) openChannels() error {
+	if n.cfg.SMTP != "" {
+		email, err := notices.NewEmail(n.cfg.SMTP, n.cfg.MailFrom)
+		if err != nil {
+			return err
+		}
+		n.channels = append(n.channels, email)
+	}
+	if n.cfg.NoticeLog != "" {
+		file, err := notices.NewLogFile(n.cfg.NoticeLog)
+		if err != nil {
+			return err
+		}
+		n.channels = append(n.channels, file)
+	}
+	return nil
+}
+
+// startProjection loads the directory, recovers accounting and makes the reconciler that watches both.
+func (n *node) startProjection(ctx context.Context) error {
+	p := n.projection
+	p.contracts, p.devices = n.stores.contracts, n.stores.devices
+	p.feed = postgres.NewFeed(n.db.url, n.log, time.Second)
+	n.commands = newCommandLog(n.stores.devices, n.log, n.metrics)
+	n.reconciler = control.New(control.Config{
+		Device: p.device, Desired: p.desired(n.cfg.garden()), Record: n.commands.add, Garden: n.cfg.garden(), Now: n.clock.Now,
+		SetApplied: n.setApplied, Retry: n.cfg.CoARetry, Log: n.log, Metrics: n.metrics,
+	})
+	p.changed = n.reconciler.Changed
+	var err error
+	if p.start, err = p.load(ctx); err != nil {
+		return err
+	}
+	if err := n.accounting.Recover(ctx, n.stores.sessions); err != nil {
+		return err
+	}
+	n.drain, err = radius.NewDrain(n.journal, n.stores.sessions, n.sessions, n.clock.Now, n.log, n.metrics)
+	if err != nil {
+		return err
+	}
+	n.sessions.Observe(n.reconciler)
+	n.clock.OnMove(n.reconciler.Kick)
+	return nil
+}
+
+// run serves until ctx ends, and then lets what is in hand finish.
+func (n *node) run(ctx context.Context) error {
+	handler, err := n.handler()
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if err := server.Serve(n.listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serving the panel: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return server.Shutdown(end)
+	})
+	g.Go(func() error { return ended(ctx, n.door.Run(ctx)) })
+	g.Go(func() error { return ended(ctx, n.drain.Run(ctx)) })
+	g.Go(func() error { return ended(ctx, n.projection.follow(ctx, n.projection.start)) })
+	g.Go(func() error { n.reconciler.Run(ctx); return nil })
+	g.Go(func() error { n.commands.run(ctx); return nil })
+	g.Go(func() error { n.jobs(ctx); return nil })
+	if n.db.cluster != nil {
+		g.Go(func() error {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-n.db.cluster.Done():
+				return fmt.Errorf("the private PostgreSQL has ended: %w", n.db.cluster.Err())
+			}
+		})
+	}
+	return g.Wait()
+}
+
+// ended drops the error of a part that ended because it was told to.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// close releases what newNode took, the database last.
+func (n *node) close() {
+	if n.listener != nil {
+		n.listener.Close()
+	}
+	if n.door != nil {
+		n.door.Close()
+	}
+	if n.journal != nil {
+		if err := n.journal.Close(); err != nil {
+			n.log.Error().Err(err).Msg("closing the journal")
+		}
+	}
+	if n.db != nil {
+		n.db.close()
+	}
+}
+
+// jobs does what has an instant of its own but no packet or person to start it. Every part may run as often as one
+// likes: what was done is not done again.
+func (n *node) jobs(ctx context.Context) {
+	moved := make(chan struct{}, 1)
+	n.clock.OnMove(func() {
+		select {
+		case moved <- struct{}{}:
+		default:
+		}
+	})
+	tick := time.NewTicker(30 * time.Second)
+	defer tick.Stop()
+	for {
+		n.runJobs(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-moved:
+		}
+	}
+}
+
+func (n *node) runJobs(ctx context.Context) {
+	now := n.clock.Now()
+	if issued, err := n.stores.billing.IssueDue(ctx, now, "system"); err != nil && ctx.Err() == nil {
+		n.log.Error().Err(err).Msg("the invoice run failed; it is tried again")
+	} else if issued > 0 {
+		n.log.Info().Int("invoices", issued).Msg("invoices issued")
+	}
+	runner := notices.Runner{Store: n.stores.contracts, Channels: n.channels, Provider: n.cfg.Provider, Log: n.log}
+	if _, err := runner.Run(ctx, now); err != nil && ctx.Err() == nil {
+		n.log.Error().Err(err).Msg("the notice run failed; it is tried again")
+	}
+	if _, err := postgres.Trim(ctx, n.db.pool, time.Hour); err != nil && ctx.Err() == nil {
+		n.log.Warn().Err(err).Msg("trimming the feed of changes failed; it is tried again")
+	}
+}
+
+// serveCmd runs the server.
+type serveCmd struct{}
+
+func (serveCmd) Run(ctx context.Context, c *Config, out io.Writer) error {
+	log := c.logger(os.Stderr)
+	n, err := newNode(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	if n.password != "" {
+		fmt.Fprintf(out, "The panel's first account is %s with the password %s. It is shown this once.\n", staffName, n.password)
+	}
+	log.Info().Str("auth", fmt.Sprint(n.door.AuthAddrs())).Str("accounting", fmt.Sprint(n.door.AcctAddrs())).
+		Str("panel", "http://"+n.listener.Addr().String()).Str("version", version).Msg("serving")
+	return n.run(ctx)
+}
+
+// setApplied keeps what a device acknowledged, durably.
+func (n *node) setApplied(key nas.SessionKey, d nas.Digest) {
+	n.accounting.SetApplied(key, d, n.clock.Now())
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"enlace/admin"
+	adminpg "enlace/admin/pg"
+	"enlace/billing"
+	billingpg "enlace/billing/pg"
+	"enlace/contracts"
+	contractspg "enlace/contracts/pg"
+	"enlace/nas"
+	"enlace/radius"
+	radiuspg "enlace/radius/pg"
+)
+
+// staffName is the account that is made on the first start.
+const staffName = "admin"
+
+// handler is the panel and the API over this node. The first start makes an account.
+func (n *node) handler() (http.Handler, error) {
+	zone, err := contractspg.Zone(n.cfg.Zone)
+	if err != nil {
+		return nil, err
+	}
+	var setClock func(time.Time) error
+	if n.clock.settable {
+		setClock = n.clock.Set
+	}
+	var channels []string
+	for _, c := range n.channels {
+		channels = append(channels, c.Name())
+	}
+	return admin.New(admin.Config{
+		Contracts: contractsPort{n.stores.contracts}, Billing: billingPort{n.stores.billing}, Sessions: sessionsPort{n.stores.sessions},
+		Devices: n.stores.devices, Directory: directoryPort{n}, Refusals: n.door.Refusals(),
+		Staff: &adminpg.Store{Pool: n.db.pool}, SignIns: &adminpg.SignIns{Pool: n.db.pool},
+		Disconnect: func(_ context.Context, key nas.SessionKey, actor, reason string) error {
+			return n.reconciler.Disconnect(key, actor, reason)
+		},
+		Now: n.clock.Now, SetClock: setClock, Zone: zone, NoticeChannels: channels, MaxStaleness: n.cfg.MaxStaleness,
+		SecureCookie: n.cfg.HTTPSOnly, Health: n.health, Metrics: promhttp.HandlerFor(n.metrics, promhttp.HandlerOpts{}),
+		Registerer: n.metrics, Log: n.log, Version: version,
+	})
+}
+
+// health asks every part how it is.
+func (n *node) health(ctx context.Context) admin.Health {
+	h := admin.Health{OK: true, Database: "ok", DirectoryAge: -1, Logins: n.projection.directory.Len(), Sessions: n.sessions.Count(),
+		JournalBacklog: n.journal.Backlog()}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if err := n.db.pool.Ping(ctx); err != nil {
+		h.OK, h.Database = false, "unreachable"
+	}
+	if age := n.projection.directory.Age(n.clock.Now()); age < 100*365*24*time.Hour {
+		h.DirectoryAge = age.Seconds()
+	}
+	return h
+}
+
+// The ports below turn the stores' types into the panel's own where Go does not see that they are the same.
+
+type contractsPort struct{ *contractspg.Store }
+
+func (p contractsPort) Dossier(ctx context.Context, id contracts.ContractID, at time.Time) (admin.Dossier, error) {
+	d, err := p.Store.Dossier(ctx, id, at)
+	return admin.Dossier(d), err
+}
+
+func (p contractsPort) Search(ctx context.Context, text string, limit int) ([]admin.Hit, error) {
+	found, err := p.Store.Search(ctx, text, limit)
+	hits := make([]admin.Hit, len(found))
+	for i, h := range found {
+		hits[i] = admin.Hit(h)
+	}
+	return hits, err
+}
+
+type billingPort struct{ *billingpg.Store }
+
+func (p billingPort) Invoices(ctx context.Context, f admin.InvoiceFilter) ([]billing.Invoice, error) {
+	return p.Store.Invoices(ctx, billingpg.Filter(f))
+}
+
+func (p billingPort) Invoice(ctx context.Context, number string, on contracts.Date) (admin.InvoiceDetail, error) {
+	d, err := p.Store.Invoice(ctx, number, on)
+	out := admin.InvoiceDetail{Invoice: d.Invoice, EffectiveDue: d.EffectiveDue, Lines: d.Lines, Payments: d.Payments, Quote: d.Quote}
+	for _, e := range d.Postings {
+		out.Postings = append(out.Postings, admin.Posting{At: e.At, Kind: string(e.Kind), Account: string(e.Account), Actor: e.Actor, Amount: e.Amount})
+	}
+	return out, err
+}
+
+type sessionsPort struct{ *radiuspg.Store }
+
+func (p sessionsPort) OpenSessions(ctx context.Context, f admin.SessionFilter) ([]radius.Session, error) {
+	return p.Store.OpenSessions(ctx, radiuspg.Filter{Login: f.Login, Device: f.Device, Query: f.Query, Limit: f.Limit})
+}
+
+func (p sessionsPort) CountOpen(ctx context.Context) (map[nas.DeviceID]int, error) {
+	return p.Counts(ctx)
+}
+
+// directoryPort answers the panel's questions from the projection that authentication answers from.
+type directoryPort struct{ n *node }
+
+func (p directoryPort) Counts(now time.Time) []admin.Count {
+	type key struct {
+		status  contracts.Status
+		outcome contracts.Outcome
+	}
+	counts := map[key]int{}
+	for sub := range p.n.projection.directory.All {
+		w := sub.At(now)
+		k := key{w.StatusName(), w.Outcome}
+		if w.Disabled {
+			k.outcome = contracts.OutcomeReject
+		}
+		counts[k]++
+	}
+	out := make([]admin.Count, 0, len(counts))
+	for k, n := range counts {
+		out = append(out, admin.Count{Status: k.status, Outcome: k.outcome, N: n})
+	}
+	slices.SortFunc(out, func(a, b admin.Count) int {
+		return cmp.Or(cmp.Compare(slices.Index(contracts.Statuses, a.Status), slices.Index(contracts.Statuses, b.Status)), cmp.Compare(a.Outcome, b.Outcome))
+	})
+	return out
+}
+
+func (p directoryPort) Standing(login string, now time.Time) (admin.Standing, bool) {
+	d, garden := p.n.projection.directory, p.n.cfg.garden()
+	sub := d.Lookup([]byte(login))
+	if sub == nil {
+		return admin.Standing{}, false
+	}
+	w := sub.At(now)
+	s := admin.Standing{Contract: sub.Contract, Access: sub.Access, Status: w.StatusName(), Disabled: w.Disabled}
+	s.Service, _ = d.ServiceAt(sub, now, garden)
+	s.Known = append(d.ServicesOf(w.Plan), nas.Service{Outcome: contracts.OutcomeWalled, Profile: garden.Profile, Plan: s.Service.Plan})
+	return s, true
+}
+
+func (p directoryPort) Changes(from, until time.Time, limit int) ([]admin.Change, int) {
+	var all []admin.Change
+	for sub := range p.n.projection.directory.All {
+		for i := 0; i+1 < len(sub.Windows); i++ {
+			w, next := sub.Windows[i], sub.Windows[i+1]
+			at := time.Unix(w.Until, 0).UTC()
+			if at.After(until) {
+				break
+			}
+			if at.After(from) && w.Outcome != next.Outcome && !next.Disabled {
+				all = append(all, admin.Change{At: at, Login: sub.Login, Contract: sub.Contract, From: w.Outcome, To: next.Outcome, Status: next.StatusName()})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b admin.Change) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Login, b.Login)) })
+	return all[:min(limit, len(all))], len(all)
+}
+
+func (p directoryPort) Age(now time.Time) time.Duration { return p.n.projection.directory.Age(now) }

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/rs/zerolog"
+
+	"enlace/contracts"
+	contractspg "enlace/contracts/pg"
+	"enlace/nas"
+	naspg "enlace/nas/pg"
+	"enlace/postgres"
+	"enlace/radius"
+)
+
+// projection keeps in memory what answering needs: a timeline for every login, the plans and the devices. It is loaded
+// once and then follows the feed of changes.
+type projection struct {
+	contracts *contractspg.Store
+	devices   *naspg.Store
+	directory *radius.Directory
+	table     *radius.DeviceTable
+	byID      atomic.Pointer[map[nas.DeviceID]*nas.Device]
+	rules     []contracts.Rules // read and written by the loader and the feed's handler only, one after the other
+	feed      *postgres.Feed
+	start     postgres.Snapshot // where the feed goes on after the first load
+	now       func() time.Time
+	changed   func(login string) // called after a login's timeline was rebuilt
+	log       zerolog.Logger
+}
+
+// load reads everything in one snapshot and returns the position from which the feed goes on.
+func (p *projection) load(ctx context.Context) (postgres.Snapshot, error) {
+	var at postgres.Snapshot
+	began := time.Now()
+	err := pgx.BeginTxFunc(ctx, p.contracts.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		var err error
+		if at, err = postgres.SnapshotOf(ctx, tx); err != nil {
+			return err
+		}
+		if err := p.loadShared(ctx); err != nil {
+			return err
+		}
+		return p.contracts.LoadAll(ctx, tx, func(l *contractspg.Loaded) error {
+			p.put(l)
+			return nil
+		})
+	})
+	if err != nil {
+		return at, fmt.Errorf("loading the directory: %w", err)
+	}
+	p.directory.SetFresh(p.now())
+	p.log.Info().Int("logins", p.directory.Len()).Dur("took_ms", time.Since(began)).Msg("the directory is loaded")
+	return at, nil
+}
+
+// loadShared reads what is common to all contracts: rules, plans, devices. It may be newer than the snapshot, never
+// older; the feed then tells of the same change once more.
+func (p *projection) loadShared(ctx context.Context) (err error) {
+	if p.rules, err = p.contracts.Rules(ctx); err != nil {
+		return err
+	}
+	if err := p.loadPlans(ctx); err != nil {
+		return err
+	}
+	return p.loadDevices(ctx)
+}
+
+func (p *projection) loadPlans(ctx context.Context) error {
+	plans, err := p.contracts.Plans(ctx, p.now())
+	if err != nil {
+		return err
+	}
+	profiles := make(map[contracts.PlanID]radius.PlanProfile, len(plans))
+	for _, plan := range plans {
+		profiles[plan.ID] = radius.PlanProfile{Name: plan.Name, Full: plan.Full, Reduced: plan.ReducedProfile()}
+	}
+	p.directory.SetPlans(profiles)
+	return nil
+}
+
+func (p *projection) loadDevices(ctx context.Context) error {
+	list, err := p.devices.Devices(ctx)
+	if err != nil {
+		return err
+	}
+	p.table.Set(list)
+	byID := make(map[nas.DeviceID]*nas.Device, len(list))
+	for i := range list {
+		byID[list[i].ID] = &list[i]
+	}
+	p.byID.Store(&byID)
+	return nil
+}
+
+// device by number, as it is configured now.
+func (p *projection) device(id nas.DeviceID) (*nas.Device, bool) {
+	known := p.byID.Load()
+	if known == nil {
+		return nil, false
+	}
+	d, ok := (*known)[id]
+	return d, ok
+}
+
+// deviceName is how metrics call a device.
+func (p *projection) deviceName(id nas.DeviceID) string {
+	if d, ok := p.device(id); ok {
+		return d.Name
+	}
+	return strconv.FormatInt(int64(id), 10)
+}
+
+// follow applies changes until ctx ends. A feed that fell behind is answered with a new load.
+func (p *projection) follow(ctx context.Context, start postgres.Snapshot) error {
+	go p.keepFresh(ctx)
+	for {
+		err := p.feed.Run(ctx, start, p.apply)
+		if !errors.Is(err, postgres.ErrBehind) {
+			return err
+		}
+		p.log.Warn().Msg("the feed of changes fell behind; loading everything anew")
+		for {
+			if start, err = p.load(ctx); err == nil {
+				break
+			}
+			p.log.Error().Err(err).Msg("loading the directory failed")
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(5 * time.Second):
+			}
+		}
+	}
+}
+
+// keepFresh carries the feed's position in time into the directory, in the program's clock.
+func (p *projection) keepFresh(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if asOf := p.feed.Status().AsOf; !asOf.IsZero() {
+				p.directory.SetFresh(p.now().Add(-time.Since(asOf)))
+			}
+		}
+	}
+}
+
+// apply takes in changes: it reads the rows anew, so that doing it twice does no harm.
+func (p *projection) apply(ctx context.Context, changes []postgres.Change) error {
+	var ids []int64
+	plans, devices, rules := false, false, false
+	for _, c := range changes {
+		switch c.Tbl {
+		case "contract":
+			ids = append(ids, c.Key)
+		case "plan":
+			plans = true
+		case "device":
+			devices = true
+		case "rules":
+			rules = true
+		}
+	}
+	if plans {
+		if err := p.loadPlans(ctx); err != nil {
+			return err
+		}
+	}
+	if devices {
+		if err := p.loadDevices(ctx); err != nil {
+			return err
+		}
+	}
+	if rules || plans {
+		return p.reloadAll(ctx)
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	for part := range slices.Chunk(ids, 2000) {
+		loaded, err := p.contracts.Load(ctx, part)
+		if err != nil {
+			return err
+		}
+		for i := range loaded {
+			p.put(&loaded[i])
+			p.tell(&loaded[i])
+		}
+	}
+	return nil
+}
+
+// reloadAll rebuilds every timeline, after a change of the rules or of a plan.
+func (p *projection) reloadAll(ctx context.Context) error {
+	rules, err := p.contracts.Rules(ctx)
+	if err != nil {
+		return err
+	}
+	p.rules = rules
+	return pgx.BeginTxFunc(ctx, p.contracts.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		return p.contracts.LoadAll(ctx, tx, func(l *contractspg.Loaded) error {
+			p.put(l)
+			p.tell(l)
+			return nil
+		})
+	})
+}
+
+func (p *projection) tell(l *contractspg.Loaded) {
+	for _, a := range l.Contract.Accesses {
+		p.changed(a.Login)
+	}
+}
+
+// put builds the subscribers of a contract and places them in the directory.
+func (p *projection) put(l *contractspg.Loaded) {
+	c := &l.Contract
+	spans := contracts.Timeline(c, l.Facts, p.rules, contracts.Options{}).Spans
+	now := p.now()
+	first := 0
+	for first < len(spans)-1 && !spans[first].Until.After(now) {
+		first++
+	}
+	for i, a := range c.Accesses {
+		windows := make([]radius.Window, 0, len(spans)-first)
+		for _, s := range spans[first:] {
+			windows = append(windows, window(&s, a.ID))
+		}
+		p.directory.Put(&radius.Subscriber{Access: a.ID, Contract: c.ID, Login: a.Login, Password: l.Passwords[i], Windows: windows})
+	}
+}
+
+// window is a span as one login sees it.
+func window(s *contracts.Span, access contracts.AccessID) radius.Window {
+	w := radius.Window{Until: radius.NoEnd, Plan: s.PlanID, Outcome: s.Outcome,
+		Status: uint8(slices.Index(contracts.Statuses, s.Status)), Disabled: slices.Contains(s.Disabled, access)}
+	if !s.Until.IsZero() {
+		w.Until = s.Until.Unix()
+	}
+	return w
+}
+
+// desired is what the reconciler asks: the service a login should have, and until when.
+func (p *projection) desired(garden nas.Garden) func(string, contracts.AccessID, time.Time) (nas.Service, time.Time, bool) {
+	return func(login string, _ contracts.AccessID, now time.Time) (nas.Service, time.Time, bool) {
+		sub := p.directory.Lookup([]byte(login))
+		if sub == nil {
+			return nas.Service{}, time.Time{}, false
+		}
+		service, ok := p.directory.ServiceAt(sub, now, garden)
+		var until time.Time
+		if w := sub.At(now); w.Until != radius.NoEnd {
+			until = time.Unix(w.Until, 0).UTC()
+		}
+		return service, until, ok
+	}
+}
