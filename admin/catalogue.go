@@ -1,3 +1,5 @@
 package admin
 
 var portuguese = map[string]string{}
+
+var domainTexts = []string{}

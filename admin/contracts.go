@@ -2,6 +2,7 @@ package admin
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -350,7 +351,7 @@ func (s *server) setPassword(w http.ResponseWriter, r *http.Request, p *page) er
 	if err != nil {
 		return err
 	}
-	if err := s.replacePassword(r, p.actor(), p.now, number, access, f.get("password")); err != nil {
+	if err := s.replacePassword(r.Context(), p.actor(), p.now, number, access, f.get("password")); err != nil {
 		if done, err := s.sayRefused(r, p, err); !done {
 			return err
 		}
@@ -362,13 +363,13 @@ func (s *server) setPassword(w http.ResponseWriter, r *http.Request, p *page) er
 }
 
 // replacePassword of an access that belongs to the contract named.
-func (s *server) replacePassword(r *http.Request, actor string, now time.Time, number contracts.ContractID, access contracts.AccessID, password string) error {
-	c, err := s.Contracts.Contract(r.Context(), number)
+func (s *server) replacePassword(ctx context.Context, actor string, now time.Time, number contracts.ContractID, access contracts.AccessID, password string) error {
+	c, err := s.Contracts.Contract(ctx, number)
 	if err != nil {
 		return err
 	}
 	if !slices.ContainsFunc(c.Accesses, func(a contracts.Access) bool { return a.ID == access }) {
 		return contracts.NotFoundf("contract %d has no access %d", number, access)
 	}
-	return s.Contracts.SetPassword(r.Context(), actor, now, access, password)
+	return s.Contracts.SetPassword(ctx, actor, now, access, password)
 }

@@ -24,8 +24,13 @@ func (p *page) factLabel(f *contracts.Fact) string {
 	return string(f.Kind)
 }
 
-// factText is what a fact says beside its kind: invoice, amount, dates, channel, reason.
+// factText is what a fact says beside its kind, in one line.
 func (p *page) factText(c *contracts.Contract, f *contracts.Fact) string {
+	return strings.Join(p.factPieces(c, f), " · ")
+}
+
+// factPieces are invoice, amount, dates, channel and reason, as far as the fact has them.
+func (p *page) factPieces(c *contracts.Contract, f *contracts.Fact) []string {
 	var out []string
 	if f.InvoiceID != "" {
 		out = append(out, f.InvoiceID)
@@ -56,5 +61,5 @@ func (p *page) factText(c *contracts.Contract, f *contracts.Fact) string {
 	if f.Reason != "" {
 		out = append(out, "“"+f.Reason+"”")
 	}
-	return strings.Join(out, " · ")
+	return out
 }

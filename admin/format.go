@@ -45,15 +45,15 @@ func (p *page) instant(t time.Time, loc *time.Location, clock string) string {
 	return t.In(loc).Format("2006-01-02 " + clock)
 }
 
-// Since is how long ago t was, in the two largest units: "3 d 4 h".
+// Since is how long ago t was, in its largest units: "3 d 4 h".
 func (p *page) Since(t time.Time) string { return duration(p.now.Sub(t)) }
 
 func duration(d time.Duration) string {
 	switch s := int64(max(0, d) / time.Second); {
-	case s < 60:
+	case s < 120:
 		return fmt.Sprintf("%d s", s)
 	case s < 3600:
-		return fmt.Sprintf("%d min %02d s", s/60, s%60)
+		return fmt.Sprintf("%d min", s/60)
 	case s < 86400:
 		return fmt.Sprintf("%d h %02d min", s/3600, s/60%60)
 	default:
@@ -97,7 +97,7 @@ func parseMoney(field, s string) (contracts.Cents, error) {
 		whole, frac = s[:point], s[point:]
 	}
 	plain := strings.NewReplacer(".", "", ",", "", " ", "").Replace(whole)
-	if plain != whole && !grouped(whole) {
+	if plain != whole && (!grouped(whole) || frac != "" && strings.Contains(whole, frac[:1])) {
 		return 0, contracts.Invalidf(field, "%q is not an amount of money: write it as 123.45", s)
 	}
 	if frac != "" {

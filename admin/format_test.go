@@ -49,7 +49,7 @@ func TestFormats(t *testing.T) {
 		{en.Second(at, nil), "2026-12-30 23:30:15"}, {pt.Instant(at, time.UTC), "31/12/2026 02:30"},
 		{en.Bytes(1536), "1.5 KiB"}, {pt.Bytes(3 << 30), "3,0 GiB"}, {en.Bytes(12), "12 B"}, {en.Bytes(1 << 63), "8.0 EiB"},
 		{en.Number(1234567), "1,234,567"}, {pt.Number(1234567), "1.234.567"}, {pt.Number(0), "0"},
-		{duration(59 * time.Second), "59 s"}, {duration(26 * time.Hour), "1 d 2 h"}, {duration(-time.Second), "0 s"},
+		{duration(59 * time.Second), "59 s"}, {duration(26 * time.Hour), "1 d 2 h"}, {duration(61 * time.Minute), "1 h 01 min"}, {duration(200 * time.Second), "3 min"}, {duration(-time.Second), "0 s"},
 		{rates(contracts.Profile{DownBps: 500e6, UpBps: 250e6}), "500M / 250M"},
 	} {
 		if c[0] != c[1] {

@@ -2,7 +2,9 @@ package admin_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -83,22 +85,6 @@ func (rot) Seal(b []byte) []byte {
 func (r rot) Open(b []byte) ([]byte, error) { return r.Seal(b), nil }
 
 // The stores' own argument types are turned into the panel's, as the program's wiring does.
-type contractStore struct{ *contractspg.Store }
-
-func (s contractStore) Dossier(ctx context.Context, id contracts.ContractID, at time.Time) (admin.Dossier, error) {
-	d, err := s.Store.Dossier(ctx, id, at)
-	return admin.Dossier(d), err
-}
-
-func (s contractStore) Search(ctx context.Context, text string, limit int) ([]admin.Hit, error) {
-	hits, err := s.Store.Search(ctx, text, limit)
-	out := make([]admin.Hit, len(hits))
-	for i, h := range hits {
-		out[i] = admin.Hit(h)
-	}
-	return out, err
-}
-
 type billingStore struct{ *billingpg.Store }
 
 func (s billingStore) Invoices(ctx context.Context, f admin.InvoiceFilter) ([]billing.Invoice, error) {
@@ -123,7 +109,7 @@ func (s sessionStore) OpenSessions(ctx context.Context, f admin.SessionFilter) (
 // directory answers from the database at once: in the program it is a projection in memory.
 type directory struct{ h *house }
 
-func (d directory) each(f func(dossier contractspg.Dossier, life contracts.Life)) {
+func (d directory) each(f func(dossier contracts.Dossier, life contracts.Life)) {
 	rows, err := d.h.pool.Query(d.h.ctx, `select id from contract order by id`)
 	d.h.must(err)
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[contracts.ContractID])
@@ -137,7 +123,7 @@ func (d directory) each(f func(dossier contractspg.Dossier, life contracts.Life)
 
 func (d directory) Counts(now time.Time) []admin.Count {
 	var out []admin.Count
-	d.each(func(dossier contractspg.Dossier, life contracts.Life) {
+	d.each(func(dossier contracts.Dossier, life contracts.Life) {
 		s := life.Spans.At(now)
 		i := slices.IndexFunc(out, func(c admin.Count) bool { return c.Status == s.Status && c.Outcome == s.Outcome })
 		if i < 0 {
@@ -172,7 +158,7 @@ func (d directory) Standing(login string, now time.Time) (st admin.Standing, ok 
 
 func (d directory) Changes(from, until time.Time, limit int) ([]admin.Change, int) {
 	var out []admin.Change
-	d.each(func(dossier contractspg.Dossier, life contracts.Life) {
+	d.each(func(dossier contracts.Dossier, life contracts.Life) {
 		for i := 1; i < len(life.Spans); i++ {
 			a, b := life.Spans[i-1], life.Spans[i]
 			if a.Outcome != b.Outcome && b.From.After(from) && !b.From.After(until) {
@@ -219,7 +205,7 @@ func open(t testing.TB, change ...func(*admin.Config)) *house {
 	if !created {
 		t.Fatal("the first account was not made")
 	}
-	config := admin.Config{Contracts: contractStore{h.contracts}, Billing: billingStore{h.billing}, Sessions: sessionStore{h.sessions},
+	config := admin.Config{Contracts: h.contracts, Billing: billingStore{h.billing}, Sessions: sessionStore{h.sessions},
 		Devices: h.devices, Directory: directory{h}, Refusals: &h.refusals, Staff: &adminpg.Store{Pool: pool}, SignIns: &adminpg.SignIns{Pool: pool},
 		Disconnect: func(_ context.Context, key nas.SessionKey, _, _ string) error { h.cut <- key; return nil },
 		Now:        h.clock, SetClock: func(to time.Time) error { h.setClock(to); return nil }, Zone: saoPaulo, NoticeChannels: []string{"log"},
@@ -403,3 +389,7 @@ func (h *house) goOnline(now time.Time) {
 			RequestedAt: now.Add(-49 * time.Hour), SentAt: now.Add(-49 * time.Hour), Attempts: 3, AnsweredAt: now.Add(-49 * time.Hour).Add(14 * time.Second), Answer: nas.TimedOut},
 	}))
 }
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -33,22 +33,11 @@ type Contracts interface {
 	Search(ctx context.Context, text string, limit int) ([]Hit, error)
 }
 
-// Dossier is all that decides what a contract's subscriber may have.
-type Dossier struct {
-	Contract *contracts.Contract
-	Customer contracts.Customer
-	Facts    []contracts.Fact
-	Rules    []contracts.Rules
-	Plans    map[contracts.PlanID]contracts.Plan // as they are at the instant asked for
-}
-
-// Hit is what the search box finds; Contract and Login are empty for a customer without contracts.
-type Hit struct {
-	Customer contracts.CustomerID
-	Contract contracts.ContractID
-	Name     string
-	Login    string
-}
+// Dossier and Hit are what the store of contracts answers with.
+type (
+	Dossier = contracts.Dossier
+	Hit     = contracts.Hit
+)
 
 // Directory is the projection of contracts that authentication answers from.
 type Directory interface {

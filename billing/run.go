@@ -133,9 +133,9 @@ func (s *Subscription) unbilled(cycle Period) []Period {
 	return slices.DeleteFunc(free, func(p Period) bool { return p.Days() == 0 })
 }
 
-// adjustWindow bounds how far back a cycle already invoiced is looked at again: facts count from when they are
-// recorded, so only a cycle that was invoiced before its end can have changed.
-const adjustWindow = 70
+// adjustWindow bounds, in days, how far back a cycle already invoiced is looked at again: long enough to use up a credit
+// that several invoices have no room for.
+const adjustWindow = 366
 
 // adjustable reports whether a period can have changed since it was invoiced. One that is no part of a cycle, as after a
 // change of the due day, was not priced here.

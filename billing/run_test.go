@@ -151,6 +151,39 @@ func TestDuePlanChange(t *testing.T) {
 	expect(t, "adjusted once", Due(s, day("2026-04-30"), &policy), "2026-05-10..2026-06-10 due 2026-05-10: 150.00")
 }
 
+func TestDueCreditLargerThanTheNextInvoice(t *testing.T) {
+	s := sub(contracts.Prepaid, func(c *contracts.Contract) { c.PlanID = 2 })
+	s.Tariffs[2] = Tariff{"Link dedicado", []Price{{at("2025-01-01 00:00"), 40000}}}
+	s.bill(Due(s, day("2026-01-31"), &policy)) // through 2026-03-10
+	s.Facts = []contracts.Fact{{ID: 1, Kind: contracts.PlanChanged, At: at("2026-02-10 09:00"), PlanID: 1}}
+	s.Spans = contracts.Timeline(s.Contract, s.Facts, rules, contracts.Options{}).Spans
+	for _, c := range []struct{ today, want string }{
+		{"2026-02-28", "2026-03-10..2026-04-10 due 2026-03-10: 100.00 -100.00"},
+		{"2026-03-31", "2026-04-10..2026-05-10 due 2026-04-10: 100.00 -100.00"},
+		{"2026-04-30", "2026-05-10..2026-06-10 due 2026-05-10: 100.00 -100.00"},
+		{"2026-05-31", "2026-06-10..2026-07-10 due 2026-06-10: 100.00"},
+	} {
+		got := Due(s, day(c.today), &policy)
+		expect(t, c.today, got, c.want)
+		s.bill(got)
+	}
+}
+
+func TestDueCreditsOfTwoCyclesShareTheRoom(t *testing.T) {
+	s := sub(contracts.Prepaid, func(c *contracts.Contract) { c.PlanID = 2 })
+	ahead := policy
+	ahead.GenerateDaysBefore = 40
+	s.bill(Due(s, day("2026-01-31"), &ahead)) // through 2026-04-10, at 150.00
+	s.Facts = []contracts.Fact{{ID: 1, Kind: contracts.VoluntarySuspend, At: at("2026-02-09 09:00"), From: day("2026-02-10"), Until: day("2026-04-10")}}
+	s.Spans = contracts.Timeline(s.Contract, s.Facts, rules, contracts.Options{}).Spans
+	for _, want := range []string{"2026-04-10..2026-05-10 due 2026-04-10: 150.00 -150.00", "2026-05-10..2026-06-10 due 2026-05-10: 150.00 -150.00"} {
+		got := Due(s, max(day("2026-03-31"), s.Billed[len(s.Billed)-1].Period.Until-10), &policy)
+		expect(t, "two cycles suspended", got, want)
+		s.bill(got)
+	}
+	expect(t, "all given back", Due(s, day("2026-05-31"), &policy), "2026-06-10..2026-07-10 due 2026-06-10: 150.00")
+}
+
 func TestDuePriceChange(t *testing.T) {
 	s := sub(contracts.Postpaid, nil)
 	s.Billed = []Billed{{Period: Period{day("2026-01-15"), day("2026-03-10")}, Charged: 18387}}

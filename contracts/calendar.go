@@ -23,6 +23,36 @@ func (c Calendars) NextBusinessDay(d Date, names ...string) Date {
 	return d
 }
 
+// Validate names the first calendar that cannot be accepted.
+func (c Calendars) Validate() error {
+	for name, days := range c {
+		if err := validCalendarNames("calendars", []string{name}); err != nil {
+			return err
+		}
+		for d := range days {
+			if err := ValidDate("calendars", d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func validCalendarNames(field string, names []string) error {
+	if len(names) > 100 {
+		return Invalidf(field, "at most 100 calendars are named")
+	}
+	for _, n := range names {
+		if n == "" {
+			return Invalidf(field, "a calendar has a name")
+		}
+		if err := ValidText(field, n, 100); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Easter is Easter Sunday of a Gregorian year (the anonymous computus of Meeus, Jones and Butcher).
 func Easter(year int) Date {
 	a, b, c := year%19, year/100, year%100

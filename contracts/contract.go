@@ -59,7 +59,13 @@ func (c *Contract) Validate() error {
 	case c.PlanID == 0:
 		return Invalidf("plan_id", "a contract has a plan")
 	}
-	return nil
+	if err := validCalendarNames("extra_calendars", c.ExtraCalendars); err != nil {
+		return err
+	}
+	if err := ValidDate("no_block_until", c.NoBlockUntil); err != nil {
+		return err
+	}
+	return ValidDate("billing_anchor", c.BillingAnchor)
 }
 
 // ValidLogin refuses logins that an access server could not send or a person could not tell apart.

@@ -19,16 +19,18 @@ func (c *Customer) Validate() error {
 	switch {
 	case strings.TrimSpace(c.Name) == "":
 		return Invalidf("name", "a customer has a name")
-	case len(c.Name) > 200:
-		return Invalidf("name", "a name has at most 200 bytes")
 	case c.Document != "" && !ValidTaxID(c.Document):
 		return Invalidf("document", "%q is neither a CPF nor a CNPJ", c.Document)
 	case c.Email != "" && !plausibleEmail(c.Email):
 		return Invalidf("email", "%q is not an e-mail address", c.Email)
-	case len(c.Phone) > 40:
-		return Invalidf("phone", "a phone number has at most 40 characters")
 	}
-	return nil
+	if err := ValidText("name", c.Name, 200); err != nil {
+		return err
+	}
+	if err := ValidText("email", c.Email, 254); err != nil {
+		return err
+	}
+	return ValidText("phone", c.Phone, 40)
 }
 
 func plausibleEmail(s string) bool {

@@ -60,6 +60,38 @@ type Fact struct {
 	Reason  string // why, in the actor's words
 }
 
+// Validate names the first field that cannot be kept. Whether the rules allow the fact is not its question.
+func (f *Fact) Validate() error {
+	if _, known := order[f.Kind]; !known {
+		return Invalidf("kind", "there is no fact of kind %q", string(f.Kind))
+	}
+	for _, t := range [...]struct{ field, text string }{{"invoice", f.InvoiceID}, {"agreement", f.AgreementID}, {"channel", f.Channel},
+		{"proof", f.Proof}, {"actor", f.Actor}, {"reason", f.Reason}} {
+		if err := ValidText(t.field, t.text, 2000); err != nil {
+			return err
+		}
+	}
+	for _, d := range [...]struct {
+		field string
+		date  Date
+	}{{"due", f.Due}, {"paid_on", f.PaidOn}, {"from", f.From}, {"until", f.Until}} {
+		if err := ValidDate(d.field, d.date); err != nil {
+			return err
+		}
+	}
+	if s := f.Settings; s != nil {
+		if s.NoBlockUntil != nil {
+			if err := ValidDate("no_block_until", *s.NoBlockUntil); err != nil {
+				return err
+			}
+		}
+		if s.ExtraCalendars != nil {
+			return validCalendarNames("extra_calendars", *s.ExtraCalendars)
+		}
+	}
+	return nil
+}
+
 // Settings changes the switches of a contract; nil leaves one as it is.
 type Settings struct {
 	AutoBlock      *bool     `json:"auto_block,omitempty"`

@@ -55,9 +55,11 @@ func (p *Plan) Validate() error {
 		return Invalidf("down_bps", "rates are at most 10 Tbit/s")
 	case p.Reduced == (Profile{}) && (p.ReducedPercent < 1 || p.ReducedPercent > 100):
 		return Invalidf("reduced_percent", "the reduced profile is 1 to 100 %% of the plan, or rates of its own")
+	case p.ReducedPercent < 0 || p.ReducedPercent > 100:
+		return Invalidf("reduced_percent", "a part of the plan is 0 to 100 %%")
 	case p.Reduced != (Profile{}) && (p.Reduced.DownBps < floorBps || p.Reduced.UpBps < floorBps ||
 		p.Reduced.DownBps > p.Full.DownBps || p.Reduced.UpBps > p.Full.UpBps):
 		return Invalidf("reduced", "reduced rates lie between 64 kbit/s and the plan's own")
 	}
-	return nil
+	return ValidText("name", p.Name, 200)
 }

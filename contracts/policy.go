@@ -154,7 +154,34 @@ func (p Policy) Validate() error {
 			return Invalidf("trust.allow_from", "%q is neither BLOCKED_AUTO nor REDUCED", s)
 		}
 	}
-	return nil
+	for name, n := range p.days() {
+		if n < 0 || n > maxPolicyDays {
+			return Invalidf(name, "0 to %d are possible", maxPolicyDays)
+		}
+	}
+	if err := validCalendarNames("bank_calendars", p.BankCalendars); err != nil {
+		return err
+	}
+	return validCalendarNames("holiday_calendars", p.HolidayCalendars)
+}
+
+// maxPolicyDays keeps dates that follow from a policy within the calendar: ten years. "Never" is written as no number.
+const maxPolicyDays = 3650
+
+// days are the parameters that count days, months or uses.
+func (p *Policy) days() map[string]int {
+	days := map[string]int{
+		"notice_day": p.NoticeDay, "notice_min_days": p.NoticeMinDays,
+		"trust.days": p.Trust.Days, "trust.min_interval_days": p.Trust.MinIntervalDays,
+		"temp.days": p.Temp.Days, "temp.max_per_window": p.Temp.MaxPerWindow, "temp.window_days": p.Temp.WindowDays,
+		"vs.min_days": p.Voluntary.MinDays, "vs.max_days": p.Voluntary.MaxDays, "vs.window_months": p.Voluntary.WindowMonths,
+	}
+	for name, n := range map[string]*int{"reduce_after_days": p.ReduceAfterDays, "block_after_days": p.BlockAfterDays, "renegotiated_block_after_days": p.RenegotiatedBlockAfterDays} {
+		if n != nil {
+			days[name] = *n
+		}
+	}
+	return days
 }
 
 // EffectiveDue is the date from which an invoice ages: the nominal due date, moved to the next bank day where the

@@ -39,6 +39,12 @@ async function refresh() {
 }
 setInterval(refresh, 500);
 
+// On a narrow screen the timeline begins around now, not at its oldest end.
+for (const el of document.querySelectorAll(".scroll-x")) {
+  const now = el.querySelector(".now-line")?.getBoundingClientRect();
+  if (now) el.scrollLeft = now.left - el.getBoundingClientRect().left - el.clientWidth * 0.6;
+}
+
 // Dangerous forms ask first.
 document.addEventListener("submit", (event) => {
   const form = event.target, text = form.dataset.confirmText;

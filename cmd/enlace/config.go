@@ -36,12 +36,13 @@ type Config struct {
 
 	RejectDelay  time.Duration   `yaml:"reject_delay" env:"ENLACE_REJECT_DELAY" default:"1s" help:"How long an Access-Reject for an unknown login or a wrong password waits."`
 	MaxStaleness time.Duration   `yaml:"max_staleness" env:"ENLACE_MAX_STALENESS" default:"0s" help:"With the database away for longer than this, logins get no reply; 0: no bound."`
-	CoARetry     []time.Duration `yaml:"coa_retry" env:"ENLACE_COA_RETRY" default:"2s,4s,8s" sep:"," help:"How long each attempt of a CoA or Disconnect is waited for."`
+	CoARetry     []time.Duration `yaml:"coa_retry" name:"coa-retry" env:"ENLACE_COA_RETRY" default:"2s,4s,8s" sep:"," help:"How long each attempt of a CoA or Disconnect is waited for."`
 
 	WalledDownBps     uint64 `yaml:"walled_down_bps" env:"ENLACE_WALLED_DOWN_BPS" default:"1000000" help:"Download rate in the walled garden, bit/s."`
 	WalledUpBps       uint64 `yaml:"walled_up_bps" env:"ENLACE_WALLED_UP_BPS" default:"1000000" help:"Upload rate in the walled garden, bit/s."`
 	WalledAddressList string `yaml:"walled_address_list" env:"ENLACE_WALLED_ADDRESS_LIST" default:"enlace-walled" help:"Firewall address list of MikroTik devices."`
 	WalledFilter      string `yaml:"walled_filter" env:"ENLACE_WALLED_FILTER" default:"enlace-walled" help:"Filter-Id of the walled garden."`
+	WalledOpenFilter  string `yaml:"walled_open_filter" env:"ENLACE_WALLED_OPEN_FILTER" default:"enlace-open" help:"Filter-Id that takes the place of the walled garden's when a CoA opens it."`
 	WalledPool        string `yaml:"walled_pool" env:"ENLACE_WALLED_POOL" help:"Framed-Pool of the walled garden, where devices wall by address."`
 	WalledPortal      string `yaml:"walled_portal" env:"ENLACE_WALLED_PORTAL" help:"Address that walled subscribers are redirected to."`
 	WalledTimeout     uint32 `yaml:"walled_timeout" env:"ENLACE_WALLED_TIMEOUT" default:"3600" help:"Session-Timeout in the walled garden, seconds."`
@@ -60,7 +61,7 @@ type Config struct {
 func (c *Config) garden() nas.Garden {
 	return nas.Garden{
 		Profile:     contracts.Profile{DownBps: c.WalledDownBps, UpBps: c.WalledUpBps},
-		AddressList: c.WalledAddressList, Filter: c.WalledFilter, Pool: c.WalledPool,
+		AddressList: c.WalledAddressList, Filter: c.WalledFilter, OpenFilter: c.WalledOpenFilter, Pool: c.WalledPool,
 		RedirectURL: c.WalledPortal, Timeout: c.WalledTimeout,
 	}
 }

@@ -260,6 +260,10 @@ func (n *node) simulate(ctx context.Context, people []demoPerson, online int) er
 		return fmt.Errorf("starting the simulated access server: %w", err)
 	}
 	defer server.Close()
+	// It has just been switched on: what an earlier run left open is closed.
+	if err := server.AccountingOn(ctx); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("the simulated access server gets no answer: %w", err)
+	}
 	server.Crowd(nastest.CrowdConfig{N: min(online, len(people)), Over: 5 * time.Second, MaxLoad: 0.5,
 		Subscriber: func(i int) (string, string, nastest.Method) {
 			return people[i].login, people[i].password, nastest.Method(i % 3)

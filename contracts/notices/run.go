@@ -91,7 +91,7 @@ func (r *Runner) contract(ctx context.Context, now time.Time, id contracts.Contr
 		if err != nil {
 			return sent, err
 		}
-		fact := contracts.Fact{ContractID: id, Kind: contracts.NoticeSent, InvoiceID: debt.InvoiceID, Channel: channel, Proof: proof, Actor: "system"}
+		fact := contracts.Fact{ContractID: id, Kind: contracts.NoticeSent, InvoiceID: debt.InvoiceID, Channel: channel, Proof: storable(proof), Actor: "system"}
 		err = pgx.BeginFunc(ctx, r.Store.Pool, func(tx pgx.Tx) error { return contractspg.Append(ctx, tx, now, &fact) })
 		if err != nil {
 			return sent, err
@@ -100,6 +100,21 @@ func (r *Runner) contract(ctx context.Context, now time.Time, id contracts.Contr
 		r.Log.Info().Int64("contract", int64(id)).Str("invoice", debt.InvoiceID).Str("channel", channel).Msg("overdue notice sent")
 	}
 	return sent, nil
+}
+
+// storable is a proof as it can be kept, whatever bytes a mail server answered with: a notice that went out must not be
+// sent again because its proof could not be written.
+func storable(proof string) string {
+	proof = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(proof, "?"))
+	if len(proof) > 1000 {
+		proof = strings.ToValidUTF8(proof[:1000], "")
+	}
+	return proof
 }
 
 func (r *Runner) deliver(ctx context.Context, n Notice) (channel, proof string, err error) {

@@ -17,6 +17,9 @@ import (
 func (s *Store) Act(ctx context.Context, now time.Time, f contracts.Fact) (contracts.Span, error) {
 	var span contracts.Span
 	var refused *contracts.Error
+	if err := f.Validate(); err != nil {
+		return span, err
+	}
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		if err := Lock(ctx, tx, f.ContractID); err != nil {
 			return err
@@ -54,7 +57,8 @@ func refusal(d *contracts.Dossier, f contracts.Fact, life contracts.Life) *contr
 	if reason := life.RefusalOf(f.Kind, f.At); reason != "" {
 		return contracts.Deniedf(reason, "%s is refused: %s", f.Kind, contracts.RefusalText(reason, contracts.English))
 	}
-	before := contracts.Timeline(d.Contract, d.Facts, d.Rules, contracts.Options{}).Spans.At(f.At)
+	was := contracts.Timeline(d.Contract, d.Facts, d.Rules, contracts.Options{}).Spans
+	before := was.At(f.At)
 	wrong := func() *contracts.Error {
 		return contracts.Deniedf("status_"+string(before.Status), "%s is refused: the contract is %s", f.Kind, before.Status)
 	}
@@ -76,7 +80,10 @@ func refusal(d *contracts.Dossier, f contracts.Fact, life contracts.Life) *contr
 			return wrong()
 		}
 	case contracts.VoluntaryResume:
-		if before.Status != contracts.SuspendedRequest {
+		// A suspension that is still to come may be taken back too.
+		if !slices.ContainsFunc(was, func(s contracts.Span) bool {
+			return s.Status == contracts.SuspendedRequest && (s.Until.IsZero() || s.Until.After(f.At))
+		}) {
 			return wrong()
 		}
 	case contracts.PlanChanged:

@@ -22,6 +22,9 @@ func (s *Store) CreateContract(ctx context.Context, actor string, now time.Time,
 	if err := c.Validate(); err != nil {
 		return err
 	}
+	if _, err := Zone(c.Zone.String()); err != nil { // a zone of the machine's or of its own would not be found again
+		return err
+	}
 	if len(c.Accesses) == 0 || len(passwords) != len(c.Accesses) {
 		return contracts.Invalidf("accesses", "a contract has at least one access, each with a password")
 	}
@@ -208,6 +211,9 @@ func readAccesses(ctx context.Context, q Querier, list []contracts.Contract) err
 func (s *Store) FindLogin(ctx context.Context, login string) (contracts.ContractID, contracts.AccessID, error) {
 	var c contracts.ContractID
 	var a contracts.AccessID
+	if contracts.ValidLogin(login) != nil {
+		return 0, 0, contracts.NotFoundf("there is no login %q", login)
+	}
 	err := s.Pool.QueryRow(ctx, `select contract_id, id from access where login = $1`, login).Scan(&c, &a)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, 0, contracts.NotFoundf("there is no login %q", login)
@@ -218,7 +224,7 @@ func (s *Store) FindLogin(ctx context.Context, login string) (contracts.Contract
 // Search finds by the beginning of a login, name or document.
 func (s *Store) Search(ctx context.Context, text string, limit int) ([]contracts.Hit, error) {
 	text = strings.TrimSpace(text)
-	if text == "" {
+	if text == "" || contracts.ValidText("", text, maxQuery) != nil {
 		return nil, nil
 	}
 	rows, err := s.Pool.Query(ctx, `
@@ -226,7 +232,7 @@ func (s *Store) Search(ctx context.Context, text string, limit int) ([]contracts
 		left join contract t on t.customer_id = c.id left join access a on a.contract_id = t.id
 		where lower(c.name) like $1 or lower(c.name) like '% ' || $1 or (c.document <> '' and c.document like $2) or a.login like $3
 		order by c.id, t.id, a.id limit $4`,
-		likePrefix(strings.ToLower(text)), likePrefix(contracts.NormalTaxID(text)), likePrefix(text), limit)
+		likePrefix(strings.ToLower(text)), documentPrefix(text), likePrefix(text), limit)
 	if err != nil {
 		return nil, fmt.Errorf("searching: %w", err)
 	}

@@ -68,19 +68,35 @@ func customer(ctx context.Context, q Querier, id contracts.CustomerID) (contract
 // Customers whose name, document, e-mail or login begins with the query (all for ""), after a number, in its order.
 func (s *Store) Customers(ctx context.Context, query string, after contracts.CustomerID, limit int) ([]contracts.Customer, error) {
 	query = strings.TrimSpace(query)
+	if contracts.ValidText("", query, maxQuery) != nil {
+		return nil, nil
+	}
 	rows, err := s.Pool.Query(ctx, `
 		select `+customerColumns+` from customer c
 		where id > $2 and ($1 = ''
 			or lower(name) like $3 or lower(name) like '% ' || $3 or document like $4 or lower(email) like $3
 			or exists (select from contract t join access a on a.contract_id = t.id where t.customer_id = c.id and a.login like $5))
 		order by id limit $6`,
-		query, after, likePrefix(strings.ToLower(query)), likePrefix(contracts.NormalTaxID(query)), likePrefix(query), limit)
+		query, after, likePrefix(strings.ToLower(query)), documentPrefix(query), likePrefix(query), limit)
 	if err != nil {
 		return nil, fmt.Errorf("searching customers: %w", err)
 	}
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (c contracts.Customer, err error) {
 		return c, r.Scan(&c.ID, &c.Name, &c.Document, &c.Email, &c.Phone)
 	})
+}
+
+// maxQuery is the longest text that is looked for, in bytes: nothing that is found by its beginning is longer.
+const maxQuery = 254
+
+// documentPrefix is a LIKE pattern for documents that begin with s; it matches none where s is only punctuation.
+func documentPrefix(s string) *string {
+	s = contracts.NormalTaxID(s)
+	if s == "" {
+		return nil
+	}
+	p := likePrefix(s)
+	return &p
 }
 
 // likePrefix is a LIKE pattern for "begins with s".

@@ -16,6 +16,9 @@ import (
 // Append records a fact in the caller's transaction: it locks the contract, gives the fact its instant (now, but never
 // before the contract's last fact, so that the past stays as it was), and marks the contract as changed.
 func Append(ctx context.Context, tx pgx.Tx, now time.Time, f *contracts.Fact) error {
+	if err := f.Validate(); err != nil {
+		return err
+	}
 	if err := Lock(ctx, tx, f.ContractID); err != nil {
 		return err
 	}

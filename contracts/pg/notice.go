@@ -19,10 +19,12 @@ func (s *Store) AwaitingNotice(ctx context.Context, now time.Time, after contrac
 			and not exists (
 				select from fact n where n.contract_id = i.contract_id and n.invoice_no = i.invoice_no and n.kind = 'notice'
 					and not exists (select from fact r where r.contract_id = i.contract_id and r.invoice_no = i.invoice_no
-						and r.kind in ('reversal', 'dispute_rejected') and (r.at, r.id) > (n.at, n.id)))
-			and i.amount_cents > (
+						and r.kind in ('reversal', 'dispute_rejected') and r.at >= n.at))
+			and (i.amount_cents > (
 				select coalesce(sum(case p.kind when 'payment' then p.amount_cents else -p.amount_cents end), 0)
 				from fact p where p.contract_id = i.contract_id and p.invoice_no = i.invoice_no and p.kind in ('payment', 'reversal'))
+				or exists (select from fact p where p.contract_id = i.contract_id and p.invoice_no = i.invoice_no
+					and p.kind = 'reversal' and p.amount_cents = 0)) -- of everything that was paid
 			and not exists (select from fact c where c.contract_id = i.contract_id and c.invoice_no = i.invoice_no
 				and c.kind in ('cancel_invoice', 'renegotiate'))
 		order by i.contract_id limit $3`,

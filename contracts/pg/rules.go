@@ -52,6 +52,12 @@ func (s *Store) SaveRules(ctx context.Context, actor, reason string, now time.Ti
 	if err := r.Policy.Validate(); err != nil {
 		return err
 	}
+	if err := r.Calendars.Validate(); err != nil {
+		return err
+	}
+	if err := contracts.ValidText("reason", reason, 2000); err != nil {
+		return err
+	}
 	return s.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `lock table rules in share row exclusive mode`); err != nil {
 			return fmt.Errorf("locking rules: %w", err)

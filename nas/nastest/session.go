@@ -48,7 +48,8 @@ type state struct {
 }
 
 // Login authenticates a subscriber and, when accepted, begins a session: it is online and its Start has been answered.
-// The error is a *Rejected for an Access-Reject and ErrUnanswered for silence.
+// The error is a *Rejected for an Access-Reject and ErrUnanswered for silence; when only the Start met silence, the
+// session is returned beside the error.
 func (n *NAS) Login(ctx context.Context, login, password string, m Method) (*Session, error) {
 	s := n.line(login, password, m, n.cfg.Load)
 	if err := s.begin(ctx); err != nil {

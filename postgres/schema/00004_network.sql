@@ -1,8 +1,8 @@
 -- +goose Up
 create table device (
     id                  bigint generated always as identity primary key,
-    name                text        not null unique,
-    source              cidr        not null unique, -- address or prefix its packets come from
+    name                text        not null,
+    source              cidr        not null, -- address or prefix its packets come from
     secret_sealed       bytea       not null,
     dialect             text        not null,
     coa_address         text        not null default '', -- host:port for CoA and Disconnect; empty: none
@@ -13,6 +13,9 @@ create table device (
     created_at          timestamptz not null,
     retired_at          timestamptz
 );
+-- A retired device gives its name and its address back.
+create unique index device_name_key on device (name) where retired_at is null;
+create unique index device_source_key on device (source) where retired_at is null;
 
 -- Open sessions: small and hot. Closed ones move to session_history.
 create table session_live (

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -43,16 +44,26 @@ func put(t *testing.T, j *Journal, payload string) {
 }
 
 func try(j *Journal, payload string) error {
+	before := j.End()
 	done := make(told, 1)
 	if !j.Append(done, []byte(payload)) {
 		return errors.New("refused")
 	}
 	select {
 	case err := <-done:
-		return err
+		if err != nil {
+			return err
+		}
 	case <-time.After(patience):
 		return errors.New("never told")
 	}
+	// Readers see it a moment after its waiter has been told.
+	for deadline := time.Now().Add(patience); j.End() == before; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			return errors.New("never to be read")
+		}
+	}
+	return nil
 }
 
 // all reads every durable record after a cursor.

@@ -113,6 +113,14 @@ func drain(t *testing.T, j *journal.Journal, store radius.SessionStore, sessions
 	})
 	return func() {
 		t.Helper()
+		// Readers see a record a moment after its answer: when a later batch is durable, they see those before it.
+		for range 2 {
+			passed := make(marker)
+			if !j.Append(passed, []byte("marker")) {
+				t.Fatal("the journal refuses")
+			}
+			<-passed
+		}
 		for deadline := time.Now().Add(patience); j.Backlog() > 0; time.Sleep(5 * time.Millisecond) {
 			select {
 			case err := <-done:
@@ -125,6 +133,10 @@ func drain(t *testing.T, j *journal.Journal, store radius.SessionStore, sessions
 		}
 	}
 }
+
+type marker chan struct{}
+
+func (m marker) Durable([]byte, error) { close(m) }
 
 // submit hands over, trying again while the queue is full.
 func submit(a *radius.Accounting, got *answers, datagram []byte) {
@@ -196,7 +208,7 @@ func TestEveryAnsweredRecordIsStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := dump(t, pool)
-	again, sessions := newAccounting(t, j)
+	again, _ := newAccounting(t, j)
 	if err := again.Recover(context.Background(), pg.NewStore(pool)); err != nil {
 		t.Fatal(err)
 	}
@@ -248,8 +260,8 @@ func TestDatabaseAway(t *testing.T) {
 	<-half
 	crowd(a, &got, n) // the first half again, and as many more
 	got.wg.Wait()     // all are answered
-	if j.Backlog() == 0 {
-		t.Fatal("the journal is empty though the database is away")
+	if j.Backlog() < 100_000 {
+		t.Fatalf("the journal holds %d bytes though the database is away", j.Backlog())
 	}
 	if sessions.Count() != n/2 {
 		t.Errorf("%d open in memory", sessions.Count())

@@ -158,15 +158,15 @@ func loadHistory(ctx context.Context, tx pgx.Tx, keys []nas.SessionKey, families
 	var since []time.Time
 	for _, key := range keys {
 		f := families[key]
-		first := time.Time{}
+		first := f.records[0].Start()
 		for _, r := range f.records {
-			if start := r.Start().Add(-lookBack); first.IsZero() || start.Before(first) {
+			if start := r.Start(); start.Before(first) {
 				first = start
 			}
 		}
-		if len(f.lineage) == 0 || first.Before(f.lineage[0].StartedAt.Add(-2*lookBack)) {
+		if len(f.lineage) == 0 || first.Before(f.lineage[0].StartedAt.Add(-time.Minute)) {
 			wanted = append(wanted, key)
-			since = append(since, first)
+			since = append(since, first.Add(-lookBack))
 		}
 	}
 	if len(wanted) == 0 {

@@ -104,12 +104,12 @@ func TestASessionThereAndBack(t *testing.T) {
 func TestReuseOfAnID(t *testing.T) {
 	s := pg.NewStore(pgtest.New(t))
 	put(t, s, rec(radius.KindStart, "a", 0, 0, 0), rec(radius.KindInterim, "a", 300, 300, 5))
-	put(t, s, rec(radius.KindStart, "a", 9000, 0, 0))
+	put(t, s, rec(radius.KindStart, "a", 1800, 0, 0))
 	got := history(t, s, "login-a")
-	if len(got) != 1 || got[0].ClosedBy != radius.ClosedByReuse || got[0].Input != 5 || !live(t, s)["a"].StartedAt.Equal(at(9000)) {
+	if len(got) != 1 || got[0].ClosedBy != radius.ClosedByReuse || got[0].Input != 5 || !live(t, s)["a"].StartedAt.Equal(at(1800)) {
 		t.Fatalf("%+v", got)
 	}
-	put(t, s, rec(radius.KindStop, "a", 310, 310, 6)) // the first one's own, late
+	put(t, s, rec(radius.KindStop, "a", 311, 310, 6)) // the first one's own, late
 	got = history(t, s, "login-a")
 	if len(got) != 1 || got[0].ClosedBy != radius.ClosedByStop || got[0].Input != 6 || live(t, s)["a"].Input != 0 {
 		t.Fatalf("%+v", got)

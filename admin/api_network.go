@@ -1,0 +1,234 @@
+package admin
+
+import (
+	"context"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"enlace/contracts"
+	"enlace/nas"
+)
+
+type sessionJSON struct {
+	DeviceID       int64     `json:"device_id"`
+	Device         string    `json:"device"`
+	SessionID      string    `json:"session_id" doc:"Acct-Session-Id; bytes that are not printable as \\x and hexadecimal"`
+	Login          string    `json:"login"`
+	ContractID     int64     `json:"contract_id,omitempty"`
+	Status         string    `json:"status,omitempty"`
+	Applied        string    `json:"applied,omitempty" doc:"Service that the access server applies, where it is known" example:"FULL 500M/250M"`
+	Wanted         string    `json:"wanted,omitempty" doc:"Service that the contract says"`
+	Settled        bool      `json:"settled" doc:"Whether applied is what is wanted"`
+	FramedIP       string    `json:"framed_ip,omitempty"`
+	FramedIPv6     []string  `json:"framed_ipv6"`
+	CallingStation string    `json:"calling_station,omitempty"`
+	StartedAt      time.Time `json:"started_at"`
+	LastSeenAt     time.Time `json:"last_seen_at"`
+	InputOctets    uint64    `json:"input_octets" doc:"From the subscriber"`
+	OutputOctets   uint64    `json:"output_octets" doc:"To the subscriber"`
+}
+
+func sessionJSONOf(v *sessionView) sessionJSON {
+	out := sessionJSON{DeviceID: int64(v.Key.Device), Device: v.Device, SessionID: nas.TextOf(v.Key.ID), Login: nas.TextOf(v.Login), Applied: serviceText(v.Applied),
+		Settled: v.Settled(), FramedIPv6: []string{}, CallingStation: nas.TextOf(v.CallingStation), StartedAt: v.StartedAt.UTC(), LastSeenAt: v.LastSeen.UTC(),
+		InputOctets: v.Input, OutputOctets: v.Output}
+	if v.Known {
+		out.ContractID, out.Status, out.Wanted = int64(v.Standing.Contract), string(v.Standing.Status), serviceText(&v.Standing.Service)
+	}
+	if v.FramedIP.IsValid() {
+		out.FramedIP = v.FramedIP.String()
+	}
+	for _, p := range v.FramedIPv6 {
+		out.FramedIPv6 = append(out.FramedIPv6, p.String())
+	}
+	return out
+}
+
+type deviceFieldsJSON struct {
+	Name                 string `json:"name" minLength:"1" maxLength:"100"`
+	Source               string `json:"source" doc:"Address or prefix its packets come from" example:"10.0.0.1"`
+	Secret               string `json:"secret,omitempty" writeOnly:"true" doc:"Shared secret, 6 to 128 bytes; never shown. Absent in an update: kept"`
+	Dialect              string `json:"dialect" enum:"mikrotik,accel-ppp,standard"`
+	CoA                  string `json:"coa,omitempty" doc:"Address and port of CoA- and Disconnect-Requests; absent: it cannot be told" example:"10.0.0.1:3799"`
+	NASIdentifier        string `json:"nas_identifier,omitempty"`
+	MessageAuthenticator string `json:"message_authenticator,omitempty" enum:"yes,auto,no" default:"auto"`
+	InterimSeconds       int    `json:"interim_seconds,omitempty" minimum:"60" maximum:"86400" default:"300"`
+	CommandsPerSecond    int    `json:"commands_per_second,omitempty" minimum:"1" maximum:"10000" default:"50"`
+}
+
+type deviceJSON struct {
+	ID int64 `json:"id"`
+	deviceFieldsJSON
+}
+
+func deviceJSONOf(d *nas.Device) deviceJSON {
+	out := deviceJSON{int64(d.ID), deviceFieldsJSON{Name: d.Name, Source: sourceText(d.Source), Dialect: d.Dialect, NASIdentifier: d.NASIdentifier,
+		MessageAuthenticator: string(d.MessageAuthenticator), InterimSeconds: d.InterimSeconds, CommandsPerSecond: d.CommandsPerSecond}}
+	if d.CoA.IsValid() {
+		out.CoA = d.CoA.String()
+	}
+	return out
+}
+
+// apply puts the fields on a device; an empty secret keeps the one it has.
+func (f *deviceFieldsJSON) apply(d *nas.Device) error {
+	var err error
+	if d.Source, err = parseSource(f.Source); err != nil {
+		return err
+	}
+	if d.CoA, err = parseCoA(f.CoA); err != nil {
+		return err
+	}
+	d.Name, d.Dialect, d.NASIdentifier = f.Name, f.Dialect, f.NASIdentifier
+	d.MessageAuthenticator, d.InterimSeconds, d.CommandsPerSecond = nas.MessageAuthenticator(f.MessageAuthenticator), f.InterimSeconds, f.CommandsPerSecond
+	if f.Secret != "" {
+		d.Secret = []byte(f.Secret)
+	}
+	return nil
+}
+
+func (s *server) networkAPI(a huma.API) {
+	type find struct {
+		Login    string `query:"login" maxLength:"200"`
+		DeviceID int64  `query:"device_id" minimum:"0"`
+		Query    string `query:"query" maxLength:"100" doc:"Part of a login, an address or a calling station"`
+		After    string `query:"after" maxLength:"600" doc:"Only logins after this one"`
+		Limit    int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	}
+	operation(s, a, "GET", "/sessions", "list-sessions", "Who is online", func(ctx context.Context, in *find) (*body[listing[sessionJSON]], error) {
+		open, err := s.Sessions.OpenSessions(ctx, SessionFilter{Login: in.Login, Device: nas.DeviceID(in.DeviceID), Query: bounded(in.Query), AfterLogin: in.After, Limit: in.Limit})
+		if err != nil {
+			return nil, err
+		}
+		devices, err := s.Devices.Devices(ctx)
+		if err != nil {
+			return nil, err
+		}
+		names, p := deviceNames(devices), &page{now: s.Now(), zone: s.Zone}
+		out := listOf[sessionJSON](nil)
+		for _, o := range open {
+			v := s.viewSession(p, o, names)
+			out.Items = append(out.Items, sessionJSONOf(&v))
+		}
+		if len(open) >= in.Limit {
+			out.Next = nas.TextOf(open[len(open)-1].Login)
+		}
+		return reply(out), nil
+	})
+	type cut struct {
+		Body struct {
+			DeviceID  int64  `json:"device_id" minimum:"1"`
+			SessionID string `json:"session_id" minLength:"1" maxLength:"600" doc:"As listed"`
+			Reason    string `json:"reason,omitempty" maxLength:"400"`
+		}
+	}
+	operation(s, a, "POST", "/sessions/disconnect", "disconnect", "Tell the access server to end a session", func(ctx context.Context, in *cut) (*struct{}, error) {
+		key := nas.SessionKey{Device: nas.DeviceID(in.Body.DeviceID), ID: nas.RawOf(in.Body.SessionID)}
+		return nil, s.Disconnect(ctx, key, actorOf(ctx), in.Body.Reason)
+	})
+	operation(s, a, "GET", "/status", "status", "Accesses by status and outcome", func(ctx context.Context, _ *nothing) (*body[statusJSON], error) {
+		now := s.Now()
+		sessions, err := s.Sessions.Counts(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out := statusJSON{At: now.UTC(), Version: s.Version, NoticeChannels: append([]string{}, s.NoticeChannels...), Accesses: []countJSON{}}
+		for _, c := range s.Directory.Counts(now) {
+			out.Accesses = append(out.Accesses, countJSON{string(c.Status), c.Outcome.String(), c.N})
+		}
+		for _, n := range sessions {
+			out.Sessions += n
+		}
+		return reply(out), nil
+	})
+	s.devicesAPI(a)
+	if s.SetClock != nil {
+		s.clockAPI(a)
+	}
+}
+
+type countJSON struct {
+	Status   string `json:"status"`
+	Outcome  string `json:"outcome"`
+	Accesses int    `json:"accesses"`
+}
+
+type statusJSON struct {
+	At             time.Time   `json:"at"`
+	Version        string      `json:"version"`
+	Sessions       int         `json:"sessions" doc:"Open"`
+	Accesses       []countJSON `json:"accesses"`
+	NoticeChannels []string    `json:"notice_channels" doc:"Without any, nobody is restricted"`
+}
+
+func (s *server) devicesAPI(a huma.API) {
+	operation(s, a, "GET", "/devices", "list-devices", "Access servers", func(ctx context.Context, _ *nothing) (*body[listing[deviceJSON]], error) {
+		found, err := s.Devices.Devices(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out := listOf[deviceJSON](nil)
+		for i := range found {
+			out.Items = append(out.Items, deviceJSONOf(&found[i]))
+		}
+		return reply(out), nil
+	})
+	operation(s, a, "POST", "/devices", "create-device", "Record an access server", func(ctx context.Context, in *body[deviceFieldsJSON]) (*created[deviceJSON], error) {
+		var d nas.Device
+		err := in.Body.apply(&d)
+		if err == nil {
+			err = s.Devices.CreateDevice(ctx, actorOf(ctx), s.Now(), &d)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return recorded(deviceJSONOf(&d)), nil
+	})
+	operation(s, a, "GET", "/devices/{id}", "get-device", "One access server", func(ctx context.Context, in *byID) (*body[deviceJSON], error) {
+		d, err := s.Devices.Device(ctx, nas.DeviceID(in.ID))
+		if err != nil {
+			return nil, err
+		}
+		return reply(deviceJSONOf(&d)), nil
+	})
+	type update struct {
+		ID   int64 `path:"id" minimum:"1"`
+		Body deviceFieldsJSON
+	}
+	operation(s, a, "PUT", "/devices/{id}", "update-device", "Replace an access server's settings", func(ctx context.Context, in *update) (*body[deviceJSON], error) {
+		d, err := s.Devices.Device(ctx, nas.DeviceID(in.ID))
+		if err == nil {
+			err = in.Body.apply(&d)
+		}
+		if err == nil {
+			err = s.Devices.UpdateDevice(ctx, actorOf(ctx), s.Now(), &d)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return reply(deviceJSONOf(&d)), nil
+	})
+	operation(s, a, "DELETE", "/devices/{id}", "retire-device", "Retire an access server: its packets are no longer answered", func(ctx context.Context, in *byID) (*struct{}, error) {
+		return nil, s.Devices.RetireDevice(ctx, actorOf(ctx), s.Now(), nas.DeviceID(in.ID))
+	})
+}
+
+type clockJSON struct {
+	Now string `json:"now" format:"date-time"`
+}
+
+func (s *server) clockAPI(a huma.API) {
+	show := func() *body[clockJSON] { return reply(clockJSON{s.Now().UTC().Format(time.RFC3339Nano)}) }
+	operation(s, a, "GET", "/clock", "get-clock", "The process's settable clock", func(context.Context, *nothing) (*body[clockJSON], error) { return show(), nil })
+	operation(s, a, "PUT", "/clock", "set-clock", "Move the clock forward", func(_ context.Context, in *body[clockJSON]) (*body[clockJSON], error) {
+		to, err := time.Parse(time.RFC3339Nano, in.Body.Now)
+		if err != nil {
+			return nil, contracts.Invalidf("now", "%q is not an instant: write it as 2026-03-10T12:00:00Z", in.Body.Now)
+		}
+		if err := s.setClock(to.UTC()); err != nil {
+			return nil, err
+		}
+		return show(), nil
+	})
+}
