@@ -49,6 +49,17 @@ func (o Outcome) String() string {
 // MarshalText writes String.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
+// UnmarshalText reads what String writes.
+func (o *Outcome) UnmarshalText(b []byte) error {
+	for v := OutcomeFull; v <= OutcomeReject; v++ {
+		if v.String() == string(b) {
+			*o = v
+			return nil
+		}
+	}
+	return Invalidf("", "%q is none of FULL, REDUCED, WALLED, REJECT", b)
+}
+
 // OutcomeOf is the answer that a status leads to under a block mode.
 func OutcomeOf(s Status, mode BlockMode) Outcome {
 	switch s {

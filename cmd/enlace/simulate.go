@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -186,13 +187,17 @@ func (p tableParams) apply(policy *contracts.Policy, zone **time.Location, notic
 			rest[name] = v
 		}
 	}
-	b, err := yaml.Marshal(mergeParams(policy, rest))
+	params, err := mergeParams(policy, rest)
+	if err != nil {
+		return err
+	}
+	b, err := yaml.Marshal(params)
 	if err != nil {
 		return err
 	}
 	var merged contracts.Policy
 	if err := yaml.UnmarshalWithOptions(b, &merged, yaml.Strict()); err != nil {
-		return fmt.Errorf("%s", yaml.FormatError(err, false, false))
+		return paramError(b, err)
 	}
 	merged.Version = policy.Version
 	if merged.NoticeMinDays < contracts.LegalNoticeDays {
@@ -202,8 +207,21 @@ func (p tableParams) apply(policy *contracts.Policy, zone **time.Location, notic
 	return merged.Validate()
 }
 
+// paramError says which parameter could not be read. The error's place is in the merged text, which nobody sees.
+func paramError(merged []byte, err error) error {
+	var at yaml.Error
+	if !errors.As(err, &at) {
+		return err
+	}
+	lines := strings.Split(string(merged), "\n")
+	if n := at.GetToken().Position.Line; n >= 1 && n <= len(lines) {
+		return fmt.Errorf("%s: %s", strings.TrimSpace(lines[n-1]), at.GetMessage())
+	}
+	return fmt.Errorf("%s", at.GetMessage())
+}
+
 // mergeParams lays the given parameters over the policy's own, nested ones key by key.
-func mergeParams(policy *contracts.Policy, given map[string]any) map[string]any {
+func mergeParams(policy *contracts.Policy, given map[string]any) (map[string]any, error) {
 	base := map[string]any{}
 	b, err := yaml.Marshal(policy)
 	if err == nil {
@@ -214,19 +232,25 @@ func mergeParams(policy *contracts.Policy, given map[string]any) map[string]any 
 	}
 	for name, v := range given {
 		inner, isMap := v.(map[string]any)
-		was, wasMap := base[name].(map[string]any)
-		if isMap && wasMap {
+		was, known := base[name]
+		if !known {
+			return nil, fmt.Errorf("unknown parameter %q", name)
+		}
+		if was, ok := was.(map[string]any); ok && isMap {
 			for k, x := range inner {
+				if _, known := was[k]; !known {
+					return nil, fmt.Errorf("unknown parameter %q", name+"."+k)
+				}
 				was[k] = x
 			}
 			continue
 		}
 		if f, ok := v.(float64); ok {
-			v = strconv.FormatFloat(f, 'f', 2, 64)
+			v = strconv.FormatFloat(f, 'f', -1, 64)
 		}
 		base[name] = v
 	}
-	return base
+	return base, nil
 }
 
 // rows are all rows of the table, in the order of the file's sections.
@@ -265,6 +289,9 @@ func (t *decisionTable) checkCase(c tableCase) (problems []string) {
 		return []string{err.Error()}
 	}
 	rules := []contracts.Rules{{Policy: policy, Calendars: t.calendars}}
+	if len(c.Expect) == 0 {
+		return []string{"the row expects nothing"}
+	}
 	life := contracts.Timeline(contract, facts, rules, contracts.Options{Plan: notices})
 	for _, e := range c.Expect {
 		at, err := parseInstant(string(e.At), contract.Zone)
@@ -380,6 +407,9 @@ func (t *decisionTable) facts(events []tableEvent, zone *time.Location) ([]contr
 				return nil, fmt.Errorf("event %d (%s): %w", i+1, e.Type, err)
 			}
 		}
+		if (e.Type == "invoice" && e.Due == "") || ((e.Type == "invoice" || e.Type == "payment") && e.Amount == "") {
+			return nil, fmt.Errorf("event %d (%s): an invoice has due and amount, a payment has amount", i+1, e.Type)
+		}
 		if e.At != "" {
 			if f.At, err = parseInstant(string(e.At), zone); err != nil {
 				return nil, fmt.Errorf("event %d (%s): %w", i+1, e.Type, err)
@@ -457,6 +487,9 @@ type dueDateCase struct {
 }
 
 func (c dueDateCase) check(t *decisionTable) (problems []string) {
+	if c.DueDay < 1 || c.DueDay > 31 {
+		return []string{fmt.Sprintf("due_day %d is not 1 to 31", c.DueDay)}
+	}
 	for _, e := range c.Expect {
 		month, err := time.Parse("2006-01", string(e.Month))
 		if err != nil {

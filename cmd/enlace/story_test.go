@@ -44,7 +44,7 @@ func provide(t *testing.T, p *program, dialect, source string) *story {
 	s := &story{program: p}
 	var err error
 	s.nas, err = nastest.New(nastest.Config{Dialect: dialect, AuthAddr: p.auth, AcctAddr: p.acct, Secret: []byte(storySecret),
-		LocalAddr: source + ":0", Redial: 100 * time.Millisecond, Interim: -1, Timeout: time.Second, NASIdentifier: "bras-1"})
+		LocalAddr: source + ":0", Interim: -1, Timeout: time.Second, NASIdentifier: "bras-1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func (s *story) agreed(service string) {
 	s.eventually("the session list shows "+service, func() error {
 		list := s.api("GET", "/api/v1/sessions?login="+storyLogin, nil, 200)["items"].([]any)
 		if len(list) != 1 {
-			return fmt.Errorf("%d sessions are listed", len(list))
+			return fmt.Errorf("%d sessions are listed: %v", len(list), list)
 		}
 		if o := list[0].(map[string]any); o["applied"] != service || o["wanted"] != service || o["settled"] != true {
 			return fmt.Errorf("it shows applied %v, wanted %v, settled %v", o["applied"], o["wanted"], o["settled"])
@@ -295,7 +295,7 @@ func TestStory(t *testing.T) {
 
 			// The Stop arrives.
 			line.AddTraffic(5<<32+7, 1<<33+11)
-			if err := line.Stop(ctx, 1); err != nil {
+			if err := line.Leave(ctx, 1); err != nil {
 				t.Fatal(err)
 			}
 			s.stopped(line.ID(), 5<<32+7, 1<<33+11)

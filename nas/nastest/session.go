@@ -268,6 +268,12 @@ func (s *Session) Stop(ctx context.Context, cause int) error {
 	return err
 }
 
+// Leave is Stop for good: the subscriber does not dial again.
+func (s *Session) Leave(ctx context.Context, cause int) error {
+	s.hold()
+	return s.Stop(ctx, cause)
+}
+
 // stopTries bounds how often an unanswered Stop is begun again.
 const stopTries = 20
 

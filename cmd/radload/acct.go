@@ -1,0 +1,193 @@
+package main
+
+import (
+	"encoding/hex"
+	"fmt"
+	"time"
+)
+
+// Acct-Status-Type (RFC 2866, section 5.1).
+const (
+	statusStart   = 1
+	statusStop    = 2
+	statusInterim = 3
+)
+
+// session is what an access server knows of one subscriber's session.
+type session struct {
+	generation uint32 // how many this subscriber has had in this run
+	opened     int64  // s since 1970
+	reports    uint32
+}
+
+// accountant makes Accounting-Requests.
+type accountant struct {
+	codec    *codec
+	people   *people
+	sessions []session // by subscriber; each belongs to one slot
+	now      func() time.Time
+}
+
+// report puts an Accounting-Request of a status into b and follows it in the session's state.
+func (a *accountant) report(b []byte, identifier byte, n int, status uint32) []byte {
+	s, now := &a.sessions[n], a.now().Unix()
+	if status == statusStart {
+		s.generation++
+		s.opened, s.reports = now, 0
+	} else {
+		s.reports++
+	}
+	b = begin(b, codeAccountingRequest, identifier)
+	b = addUint32(b, attrAcctStatusType, status)
+	b = addString(b, attrUserName, a.people.logins[n])
+	b = addLine(b, n)
+	b = addUint32(b, attrFramedIPAddress, 100<<24|64<<16|uint32(n)&(1<<22-1))
+	b = append(b, attrAcctSessionID, 2+26)
+	b = hex.AppendEncode(b, []byte{byte(a.people.seed >> 32), byte(a.people.seed >> 24), byte(a.people.seed >> 16),
+		byte(a.people.seed >> 8), byte(a.people.seed), byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n),
+		byte(s.generation >> 24), byte(s.generation >> 16), byte(s.generation >> 8), byte(s.generation)})
+	b = addUint32(b, attrAcctAuthentic, 1)
+	b = addUint32(b, attrEventTimestamp, uint32(now))
+	b = addUint32(b, attrAcctDelayTime, 0)
+	if a.people.classes != nil && a.people.classes[n] != nil {
+		b = addBytes(b, attrClass, a.people.classes[n])
+	}
+	if status != statusStart {
+		b = addUint32(b, attrAcctSessionTime, uint32(now-s.opened))
+		up, down := uint64(s.reports)*50_000_003, uint64(s.reports)*3_000_000_019
+		b = addUint32(b, attrAcctInputOctets, uint32(up))
+		b = addUint32(b, attrAcctOutputOctets, uint32(down))
+		b = addUint32(b, attrAcctInputGigawords, uint32(up>>32))
+		b = addUint32(b, attrAcctOutputGigawords, uint32(down>>32))
+	}
+	if status == statusStop {
+		b = addUint32(b, attrAcctTerminateCause, 1)
+	}
+	a.codec.signAccounting(b)
+	return b
+}
+
+// verdict judges an Accounting-Response.
+func (a *accountant) verdict(s *slot, reply []byte, r *result, judged *uint64, check bool) verdict {
+	if reply[0] != codeAccountingResponse {
+		r.blame(fmt.Sprintf("code %d in reply to an Accounting-Request", reply[0]))
+		return wrong
+	}
+	return verified(a.codec, r, s, reply, judged, check, answered)
+}
+
+// acctLoad reports the sessions of all subscribers: each goes through Start, Interim-Update and Stop again and again. A
+// third of the subscribers is one step behind, a third is two, so that from the third pass on a third of the records is
+// of each kind.
+type acctLoad struct {
+	accountant
+	window  int
+	rounds  int // sessions of each subscriber; 0: without end
+	check   bool
+	judged  uint64
+	result  *result
+	shares  []share
+	buffers [][]byte
+}
+
+func newAcctLoad(c crowd, a accountant, rounds int, slots []*slot, r *result) *acctLoad {
+	l := &acctLoad{accountant: a, window: c.window, rounds: rounds, check: c.check, result: r,
+		shares: make([]share, len(slots)), buffers: make([][]byte, len(slots))}
+	for _, s := range slots {
+		l.shares[s.local] = a.people.shareOf(s, c.sockets*c.window)
+		l.buffers[s.local] = make([]byte, 0, 512)
+	}
+	return l
+}
+
+var steps = [3]uint32{statusStart, statusInterim, statusStop}
+
+// next implements load. Its turn counts subscribers passed by, also those who were not yet or no more to report.
+func (l *acctLoad) next(s *slot) bool {
+	own := l.shares[s.local]
+	for own.size > 0 {
+		pass, n := s.turn/own.size, own.at(s.turn%own.size)
+		if l.rounds > 0 && pass >= 3*l.rounds+2 {
+			return false
+		}
+		s.turn++
+		step := pass - n%3
+		if step < 0 || l.rounds > 0 && step >= 3*l.rounds {
+			continue
+		}
+		s.request = l.report(l.buffers[s.local], s.identifier(l.window), n, steps[step%3])
+		s.port = portAcct
+		return true
+	}
+	return false
+}
+
+// judge implements load.
+func (l *acctLoad) judge(s *slot, reply []byte) (verdict, bool) {
+	return l.verdict(s, reply, l.result, &l.judged, l.check), false
+}
+
+// lost implements load.
+func (l *acctLoad) lost(*slot) {}
+
+// wholeLoad is whole sessions: a login, and when it is accepted Start, Interim-Update and Stop with its Class.
+type wholeLoad struct {
+	logins *authLoad
+	acct   accountant
+	window int
+	at     []wholeStep
+}
+
+// wholeStep is how far a slot has come: step 0 is the login, then those of steps.
+type wholeStep struct {
+	step, subscriber int
+	buffer           []byte
+}
+
+func newWholeLoad(c crowd, logins *authLoad, a accountant, slots []*slot) *wholeLoad {
+	w := &wholeLoad{logins: logins, acct: a, window: c.window, at: make([]wholeStep, len(slots))}
+	for i := range w.at {
+		w.at[i].buffer = make([]byte, 0, 512)
+	}
+	return w
+}
+
+// next implements load.
+func (w *wholeLoad) next(s *slot) bool {
+	at := &w.at[s.local]
+	if at.step == 0 {
+		turn := s.turn
+		if !w.logins.next(s) {
+			return false
+		}
+		own := &w.logins.slots[s.local]
+		at.subscriber = own.share.at(turn % own.share.size)
+		return true
+	}
+	s.request = w.acct.report(at.buffer, s.identifier(w.window), at.subscriber, steps[at.step-1])
+	s.port = portAcct
+	return true
+}
+
+// judge implements load.
+func (w *wholeLoad) judge(s *slot, reply []byte) (v verdict, more bool) {
+	at := &w.at[s.local]
+	if at.step == 0 {
+		v, _ = w.logins.judge(s, reply)
+		more = v == accepted
+	} else {
+		v = w.acct.verdict(s, reply, w.logins.result, &w.logins.judged, w.logins.check)
+		more = v == answered && at.step < len(steps)
+		if v == answered && !more {
+			w.logins.result.wholes++
+		}
+	}
+	at.step++
+	if !more {
+		at.step = 0
+	}
+	return v, more
+}
+
+// lost implements load: the rest of the session is not told.
+func (w *wholeLoad) lost(s *slot) { w.at[s.local].step = 0 }
