@@ -6,11 +6,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"enlace/contracts"
 )
 
 // TestPanelInABrowser signs in with a real browser, releases a blocked subscriber through the form, and looks at every
@@ -21,7 +26,8 @@ func TestPanelInABrowser(t *testing.T) {
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.ExecPath(browserPath(t)))
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	defer stop()
-	ctx, cancel := chromedp.NewContext(allocator)
+	var complaints complaints
+	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithListener(complaints.hear))
 	defer cancel()
 	do := func(steps ...chromedp.Action[chromedp.Void]) {
 		t.Helper()
@@ -66,6 +72,59 @@ func TestPanelInABrowser(t *testing.T) {
 		}
 	}
 
+	// An act folds out of its button; what it does is on the page that follows.
+	do(chromedp.EmulateViewport(1360, 900), chromedp.Navigate(h.server.URL+blocked), chromedp.Click("details:has(form[action$='temp-release']) > summary"),
+		chromedp.SendKeys("form[action$='temp-release'] input[name=reason]", "visita agendada"))
+	shot("act")
+	do(chromedp.Click("form[action$='temp-release'] button"), chromedp.WaitVisible(".banner.good"), chromedp.WaitVisible(".badge.s-released"))
+	if s := h.status(h.byName["Ana Beatriz Lima"]); s != contracts.ReleasedTemp {
+		t.Errorf("after the release Ana is %s", s)
+	}
+	// What happens elsewhere appears without a click.
+	_, err := h.contracts.Act(h.ctx, h.clock(), contracts.Fact{ContractID: h.byName["Ana Beatriz Lima"], Kind: contracts.ManualBlock, Actor: "staff:bob"})
+	h.must(err)
+	do(chromedp.WaitVisible(".badge.s-manual"))
+	// What is dangerous asks first.
+	do(chromedp.Navigate(h.server.URL+"/sessions"), chromedp.Click("#sessions tbody tr:first-child button.danger"), chromedp.WaitVisible("dialog[open]"))
+	shot("confirm")
+	do(chromedp.Click("dialog button:not(.danger)"), chromedp.WaitNotPresent("dialog"))
+	if len(h.cut) != 0 {
+		t.Error("a session was cut though the operator thought better of it")
+	}
+	do(chromedp.Click("#sessions tbody tr:first-child button.danger"), chromedp.WaitVisible("dialog[open]"), chromedp.Click("dialog button.danger"), chromedp.WaitVisible(".banner.good"))
+	if len(h.cut) != 1 {
+		t.Error("the session was not cut")
+	}
+	do(chromedp.Click("button[name=lang][value=pt]"), chromedp.WaitVisible("html[lang='pt-BR']"), chromedp.Navigate(h.server.URL+blocked), chromedp.WaitVisible("main"))
+	shot("contract-pt")
+	for _, c := range complaints.all() {
+		t.Errorf("the browser complains: %s", c)
+	}
+}
+
+// complaints are what a browser says went wrong: scripts that throw, and what the content security policy refuses.
+type complaints struct {
+	mu   sync.Mutex
+	said []string
+}
+
+func (c *complaints) hear(event any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		c.said = append(c.said, e.ExceptionDetails.Text)
+	case *log.EventEntryAdded:
+		if e.Entry.Level == "error" {
+			c.said = append(c.said, e.Entry.Text+" "+e.Entry.URL)
+		}
+	}
+}
+
+func (c *complaints) all() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.said
 }
 
 func emulate(theme string) chromedp.Action[chromedp.Void] {

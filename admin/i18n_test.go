@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -105,7 +106,7 @@ func TestEveryTextIsTranslated(t *testing.T) {
 			t.Errorf("a translation of %q that nothing uses", key)
 		}
 	}
-	for _, key := range domainTexts {
+	for _, key := range slices.Concat(domainTexts, slices.Collect(maps.Values(conflictTexts))) {
 		if _, ok := portuguese[key]; !ok {
 			t.Errorf("no translation of %q", key)
 		}

@@ -37,8 +37,9 @@ type deviceLoad struct {
 func (s *server) overviewPage(w http.ResponseWriter, r *http.Request, p *page) error {
 	ctx := r.Context()
 	v := overviewView{Outcomes: map[contracts.Outcome]int{}, Age: s.Directory.Age(p.now), Health: s.Health(ctx), Today: contracts.DateOf(p.now, p.zone)}
+	counted := s.Directory.Counts(p.now)
 	for _, status := range contracts.Statuses {
-		for _, c := range s.Directory.Counts(p.now) {
+		for _, c := range counted {
 			if c.Status == status && c.N > 0 {
 				v.Counts = append(v.Counts, c)
 				v.Outcomes[c.Outcome] += c.N

@@ -7,10 +7,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/a-h/templ"
 
@@ -67,7 +70,7 @@ func (s *server) staffOnly(h handler) http.Handler {
 		if p.staff == "" {
 			to := "/signin"
 			if r.Method == http.MethodGet && r.URL.Path != "/" {
-				to += "?next=" + templ.EscapeString(queryEscape(r.URL.RequestURI()))
+				to += "?next=" + url.QueryEscape(r.URL.RequestURI())
 			}
 			http.Redirect(w, r, to, http.StatusSeeOther)
 			return
@@ -185,14 +188,33 @@ func statusOf(e *contracts.Error) int {
 	return http.StatusInternalServerError
 }
 
+// conflictTexts say what is in the way without the names in it, which only the English message has.
+var conflictTexts = map[string]string{
+	"already_cancelled": "It is already cancelled", "already_reversed": "It is already reversed", "cancelled": "The invoice is cancelled",
+	"credit_used": "The credit it left has settled another invoice", "has_payments": "It has payments: reverse them first",
+	"idempotency": "That payment id belongs to another payment", "duplicate_name": "The name is already taken",
+	"duplicate_login": "The login is already taken", "duplicate_document": "The document belongs to another customer",
+	"duplicate_source": "The source belongs to another access server", "unreachable": "The access server has no address for commands",
+}
+
 // errorText is a domain error in the reader's words.
 func (p *page) errorText(e *contracts.Error) string {
 	if e.Kind == contracts.Denied {
-		text := contracts.RefusalText(e.Code, p.lang)
-		return p.T("Refused: %s.", text)
+		return p.T("Refused: %s.", contracts.RefusalText(e.Code, p.lang))
 	}
-	text := p.T(e.Msg)
-	return strings.ToUpper(text[:min(1, len(text))]) + text[min(1, len(text)):] + "."
+	text := e.Msg
+	if p.lang != contracts.English {
+		if key, ok := conflictTexts[e.Code]; ok {
+			text = key
+		}
+		if _, ok := portuguese[text]; ok {
+			text = p.T(text)
+		} else {
+			text = p.T("Not accepted: %s", text)
+		}
+	}
+	first, size := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + text[size:] + "."
 }
 
 // form is what somebody typed, and what was wrong with it.

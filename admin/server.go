@@ -226,6 +226,9 @@ type countingWriter struct {
 }
 
 func (w *countingWriter) WriteHeader(status int) {
+	if status == http.StatusRequestEntityTooLarge {
+		w.Header().Set("Connection", "close") // the rest of the body must not be read as the next request
+	}
 	if !w.wrote {
 		w.status, w.wrote = status, true
 	}

@@ -10,8 +10,6 @@ import (
 	"enlace/contracts"
 )
 
-func queryEscape(s string) string { return url.QueryEscape(s) }
-
 // localPath is where a form may send its reader afterwards: a path of this site, else the front page.
 func localPath(s string) string {
 	u, err := url.Parse(s)

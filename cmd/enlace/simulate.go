@@ -241,11 +241,17 @@ func mergeParams(policy *contracts.Policy, given map[string]any) (map[string]any
 				if _, known := was[k]; !known {
 					return nil, fmt.Errorf("unknown parameter %q", name+"."+k)
 				}
+				if f, ok := x.(float64); ok {
+					return nil, fmt.Errorf("%s.%s: %v is not a whole number", name, k, f)
+				}
 				was[k] = x
 			}
 			continue
 		}
 		if f, ok := v.(float64); ok {
+			if _, money := was.(string); !money {
+				return nil, fmt.Errorf("%s: %v is not a whole number", name, f)
+			}
 			v = strconv.FormatFloat(f, 'f', -1, 64)
 		}
 		base[name] = v
