@@ -296,7 +296,7 @@ var portuguese = map[string]string{
 	"With his contract and its first access, in one step.": "Com o contrato e o primeiro acesso, em um passo.",
 	"Wrong password":                 "Senha incorreta",
 	"Yes, do it":                     "Sim, fazer",
-	"accounting records waiting: %s": "registros de accounting na fila: %s",
+	"bytes of accounting waiting: %s": "bytes de accounting na fila: %s",
 	"acknowledged in %s ms":          "confirmado em %s ms",
 	"by %s":                          "por %s",
 	"cannot be told":                 "não recebe comandos",

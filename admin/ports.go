@@ -119,7 +119,7 @@ type Health struct {
 	Database       string  `json:"database"`              // "ok" or what is wrong, in words fit for strangers
 	DirectoryAge   float64 `json:"directory_age_seconds"` // -1 if never loaded
 	Logins         int     `json:"logins"`
-	JournalBacklog int64   `json:"journal_backlog_records"`
+	JournalBacklog int64   `json:"journal_backlog_bytes"`
 	Sessions       int     `json:"sessions"`
 }
 

@@ -7,6 +7,7 @@ set -eu
 parts='
 postgresql  postgresql        the database server: it keeps everything, privately under ./var, and tests run on it
 radclient   freeradius-utils  an independent RADIUS client: tests log in with it, and so can you
+chromium    chromium-headless-shell  a browser without a window: tests look at the panel with it
 '
 
 postgresql() {
@@ -19,6 +20,13 @@ postgresql() {
 radclient() {
 	for folder in /usr/bin /usr/local/bin /usr/sbin; do
 		[ -x "$folder/radclient" ] && return 0
+	done
+	return 1
+}
+
+chromium() {
+	for program in chromium-headless-shell chromium google-chrome chrome; do
+		command -v "$program" >/dev/null && return 0
 	done
 	return 1
 }

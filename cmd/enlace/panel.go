@@ -38,7 +38,7 @@ func (n *node) handler() (http.Handler, error) {
 		channels = append(channels, c.Name())
 	}
 	return admin.New(admin.Config{
-		Contracts: contractsPort{n.stores.contracts}, Billing: billingPort{n.stores.billing}, Sessions: sessionsPort{n.stores.sessions},
+		Contracts: n.stores.contracts, Billing: billingPort{n.stores.billing}, Sessions: sessionsPort{n.stores.sessions},
 		Devices: n.stores.devices, Directory: directoryPort{n}, Refusals: n.door.Refusals(),
 		Staff: &adminpg.Store{Pool: n.db.pool}, SignIns: &adminpg.SignIns{Pool: n.db.pool},
 		Disconnect: func(_ context.Context, key nas.SessionKey, actor, reason string) error {
@@ -67,22 +67,6 @@ func (n *node) health(ctx context.Context) admin.Health {
 
 // The ports below turn the stores' types into the panel's own where Go does not see that they are the same.
 
-type contractsPort struct{ *contractspg.Store }
-
-func (p contractsPort) Dossier(ctx context.Context, id contracts.ContractID, at time.Time) (admin.Dossier, error) {
-	d, err := p.Store.Dossier(ctx, id, at)
-	return admin.Dossier(d), err
-}
-
-func (p contractsPort) Search(ctx context.Context, text string, limit int) ([]admin.Hit, error) {
-	found, err := p.Store.Search(ctx, text, limit)
-	hits := make([]admin.Hit, len(found))
-	for i, h := range found {
-		hits[i] = admin.Hit(h)
-	}
-	return hits, err
-}
-
 type billingPort struct{ *billingpg.Store }
 
 func (p billingPort) Invoices(ctx context.Context, f admin.InvoiceFilter) ([]billing.Invoice, error) {
@@ -101,11 +85,7 @@ func (p billingPort) Invoice(ctx context.Context, number string, on contracts.Da
 type sessionsPort struct{ *radiuspg.Store }
 
 func (p sessionsPort) OpenSessions(ctx context.Context, f admin.SessionFilter) ([]radius.Session, error) {
-	return p.Store.OpenSessions(ctx, radiuspg.Filter{Login: f.Login, Device: f.Device, Query: f.Query, Limit: f.Limit})
-}
-
-func (p sessionsPort) CountOpen(ctx context.Context) (map[nas.DeviceID]int, error) {
-	return p.Counts(ctx)
+	return p.Store.OpenSessions(ctx, radiuspg.Filter(f))
 }
 
 // directoryPort answers the panel's questions from the projection that authentication answers from.

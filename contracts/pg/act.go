@@ -28,10 +28,11 @@ func (s *Store) Act(ctx context.Context, now time.Time, f contracts.Fact) (contr
 		if err != nil {
 			return err
 		}
-		f.At = now.UTC().Truncate(time.Microsecond)
-		if n := len(d.Facts); n > 0 && d.Facts[n-1].At.After(f.At) {
-			f.At = d.Facts[n-1].At
+		var last *time.Time
+		if n := len(d.Facts); n > 0 {
+			last = &d.Facts[n-1].At
 		}
+		f.At = stamp(now, last)
 		subject := fmt.Sprintf("contract:%d", f.ContractID)
 		life := contracts.Timeline(d.Contract, append(slices.Clone(d.Facts), f), d.Rules, contracts.Options{})
 		if refused = refusal(&d, f, life); refused != nil {

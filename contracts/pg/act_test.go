@@ -71,7 +71,7 @@ func TestReleases(t *testing.T) {
 	do("2026-04-13 10:00", contracts.TrustUnblock, "", "min_interval")
 	do("2026-04-13 11:00", contracts.TrustCleared, contracts.BlockedAuto, "")
 	do("2026-04-13 12:00", contracts.TrustUnblock, contracts.ReleasedTrust, "")
-	do("2026-04-20 10:00", contracts.TempRelease, contracts.ReleasedTemp, "")
+	do("2026-04-22 10:00", contracts.TempRelease, contracts.ReleasedTemp, "")
 	do("2026-04-28 10:00", contracts.TempRelease, "", "quota")
 	do("2026-04-28 11:00", contracts.ManualRelease, contracts.ReleasedManual, "")
 	do("2026-04-28 11:30", contracts.ManualRelease, contracts.ReleasedManual, "")

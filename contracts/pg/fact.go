@@ -13,8 +13,8 @@ import (
 	"enlace/postgres"
 )
 
-// Append records a fact in the caller's transaction: it locks the contract, gives the fact its instant (now, but never
-// before the contract's last fact, so that the past stays as it was), and marks the contract as changed.
+// Append records a fact in the caller's transaction: it locks the contract, gives the fact its instant (now, but always
+// after the contract's last fact, so that what was recorded first also counts first), and marks the contract as changed.
 func Append(ctx context.Context, tx pgx.Tx, now time.Time, f *contracts.Fact) error {
 	if err := f.Validate(); err != nil {
 		return err
@@ -26,10 +26,7 @@ func Append(ctx context.Context, tx pgx.Tx, now time.Time, f *contracts.Fact) er
 	if err := tx.QueryRow(ctx, `select max(at) from fact where contract_id = $1`, f.ContractID).Scan(&last); err != nil {
 		return fmt.Errorf("reading the last fact of contract %d: %w", f.ContractID, err)
 	}
-	f.At = now.UTC().Truncate(time.Microsecond)
-	if last != nil && last.After(f.At) {
-		f.At = last.UTC()
-	}
+	f.At = stamp(now, last)
 	var settings []byte
 	if f.Settings != nil {
 		var err error
@@ -51,6 +48,15 @@ func Append(ctx context.Context, tx pgx.Tx, now time.Time, f *contracts.Fact) er
 		return err
 	}
 	return postgres.NotifyChange(ctx, tx)
+}
+
+// stamp is the instant of a fact recorded at now after the contract's last one: instants of PostgreSQL are microseconds.
+func stamp(now time.Time, last *time.Time) time.Time {
+	at := now.UTC().Truncate(time.Microsecond)
+	if last != nil && !at.After(*last) {
+		return last.UTC().Add(time.Microsecond)
+	}
+	return at
 }
 
 // Lock holds the contract's row until the transaction ends, so that its facts are recorded one after another.

@@ -80,6 +80,8 @@ create table fact (
     reason       text        not null default ''
 );
 create index fact_contract on fact (contract_id, at, id);
+-- The invoice run looks for contracts that end.
+create index fact_end on fact (contract_id) where kind = 'cancel_contract';
 create unique index fact_invoice_once on fact (contract_id, invoice_no) where kind in ('invoice', 'installment');
 
 -- The policy, the calendars and the company-wide brake from an instant on.

@@ -52,7 +52,7 @@ create index payment_received on payment (received_at);
 create table ledger_txn (
     id          bigint generated always as identity primary key,
     at          timestamptz not null,
-    kind        text        not null, -- issue, payment, reversal, fee, cancel, credit_applied
+    kind        text        not null, -- as billing.TxnKind says
     contract_id bigint      not null references contract,
     payment_id  bigint      references payment,
     actor       text        not null
