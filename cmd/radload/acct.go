@@ -25,7 +25,16 @@ type accountant struct {
 	codec    *codec
 	people   *people
 	sessions []session // by subscriber; each belongs to one slot
+	load     uint64    // random: in all its Acct-Session-Ids, so that no two loads share one
 	now      func() time.Time
+}
+
+// opened is how many sessions have been begun.
+func opened(sessions []session) (n uint64) {
+	for i := range sessions {
+		n += uint64(sessions[i].generation)
+	}
+	return n
 }
 
 // report puts an Accounting-Request of a status into b and follows it in the session's state.
@@ -43,8 +52,7 @@ func (a *accountant) report(b []byte, identifier byte, n int, status uint32) []b
 	b = addLine(b, n)
 	b = addUint32(b, attrFramedIPAddress, 100<<24|64<<16|uint32(n)&(1<<22-1))
 	b = append(b, attrAcctSessionID, 2+26)
-	b = hex.AppendEncode(b, []byte{byte(a.people.seed >> 32), byte(a.people.seed >> 24), byte(a.people.seed >> 16),
-		byte(a.people.seed >> 8), byte(a.people.seed), byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n),
+	b = hex.AppendEncode(b, []byte{byte(a.load >> 32), byte(a.load >> 24), byte(a.load >> 16), byte(a.load >> 8), byte(a.load), byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n),
 		byte(s.generation >> 24), byte(s.generation >> 16), byte(s.generation >> 8), byte(s.generation)})
 	b = addUint32(b, attrAcctAuthentic, 1)
 	b = addUint32(b, attrEventTimestamp, uint32(now))

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"debug/buildinfo"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,9 +18,10 @@ import (
 
 // benchCmd measures bin/enlace. What it prints is for docs/performance.md.
 type benchCmd struct {
-	Subscribers int    `default:"100000" help:"Subscribers in the server's memory (1 to 1000000)."`
-	Quick       bool   `help:"Measure each thing for a second only: to see that it runs, not how fast."`
-	Enlace      string `help:"The server's program; default: enlace beside this one."`
+	Subscribers int           `default:"100000" help:"Subscribers in the server's memory (1 to 1000000)."`
+	Time        time.Duration `default:"6s" help:"How long each thing is measured (up to 1m)."`
+	Quick       bool          `help:"Measure each thing for a second only: to see that it runs, not how fast."`
+	Enlace      string        `help:"The server's program; default: enlace beside this one."`
 }
 
 // bench is one run.
@@ -28,10 +30,11 @@ type bench struct {
 	subject *subject
 	frame   crowd
 	people  *people
-	full    time.Duration // measured at full speed
-	half    time.Duration // measured at half load
+	time    time.Duration // that each thing is measured
 	table   *tabwriter.Writer
 	echo    float64 // per second
+	opened  uint64  // sessions
+	lost    uint64  // accounting requests without an answer
 }
 
 func (c *benchCmd) Run(ctx context.Context, out io.Writer) error {
@@ -51,10 +54,13 @@ func (c *benchCmd) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("finding the server's program (make build): %w", err)
 	}
-	b := &bench{out: out, full: 6 * time.Second, half: 6 * time.Second}
 	if c.Quick {
-		b.full, b.half = time.Second, time.Second
+		c.Time = time.Second
 	}
+	if c.Time < 10*time.Millisecond || c.Time > time.Minute {
+		return errors.New("the time is 10ms to 1m")
+	}
+	b := &bench{out: out, time: c.Time}
 	if b.people, err = flags.people(); err != nil {
 		return err
 	}
@@ -102,11 +108,16 @@ func (b *bench) measure(ctx context.Context, flags *crowdFlags, goVersion string
 	if err := b.table.Flush(); err != nil {
 		return err
 	}
+	count, err := b.stored(ctx)
+	if err != nil {
+		return err
+	}
+	notes += count
 	now, peak, err = s.resident()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(b.out, "\n%sResident after all this %d MB, at its peak %d MB.\n", notes, now>>20, peak>>20)
+	fmt.Fprintf(b.out, "\nA whole session is a login, Start, Interim-Update and Stop; its latency is of the three.\n%sResident after all this %d MB, at its peak %d MB.\n", notes, now>>20, peak>>20)
 	return nil
 }
 
@@ -147,54 +158,53 @@ func processorModel() string {
 // warmUp is how long each load runs before it is measured.
 const warmUp = time.Second / 2
 
-// row measures a load on a process and adds a row; rate is 0 for full speed.
-func (b *bench) row(p *process, name string, latency port, rate float64, lay func(crowd) (*result, error)) (*result, error) {
-	c := b.frame
-	if rate == 0 {
-		c.duration = warmUp
-		if _, err := lay(c); err != nil {
-			return nil, err
-		}
-		c.duration = b.full
-	} else {
-		c.duration, c.rate = b.half, rate
-	}
-	before, err := p.usage()
-	if err != nil {
-		return nil, err
-	}
-	r, err := lay(c)
-	if err == nil {
-		err = r.failure()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("measuring %s: %w", name, err)
-	}
-	after, err := p.usage()
-	if err != nil {
-		return nil, err
-	}
-	if r.verdicts[rejected] > 0 {
-		return nil, fmt.Errorf("measuring %s: %d logins were rejected", name, r.verdicts[rejected])
-	}
-	b.print(name, r, latency, after.since(before))
-	return r, nil
+// measured is a load that was measured: what came of it and what it cost.
+type measured struct {
+	*result
+	used usage
 }
 
-func (b *bench) print(name string, r *result, latency port, used usage) {
-	each := func(d time.Duration) string {
-		return fmt.Sprintf("%.1f", float64(d.Microseconds())/float64(r.replies()))
+// at lays a load on a process at a rate, 0 for full speed, and measures it.
+func (b *bench) at(rate float64, p *process, name string, lay func(crowd) (*result, error)) (m measured, err error) {
+	c := b.frame
+	if rate == 0 {
+		c.duration = min(warmUp, b.time)
+		if _, err := lay(c); err != nil {
+			return m, err
+		}
 	}
+	c.duration, c.rate = b.time, rate
+	before, err := p.usage()
+	if err != nil {
+		return m, err
+	}
+	if m.result, err = lay(c); err == nil {
+		err = m.failure()
+	}
+	if err == nil && m.verdicts[rejected] > 0 {
+		err = fmt.Errorf("%d logins were rejected", m.verdicts[rejected])
+	}
+	if err != nil {
+		return m, fmt.Errorf("measuring %s: %w", name, err)
+	}
+	after, err := p.usage()
+	m.used = after.since(before)
+	return m, err
+}
+
+// print adds a row: n of what it is about, and the latency of requests to a port.
+func (b *bench) print(name string, m measured, n uint64, latency port, ofEcho bool) {
+	each := func(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d.Microseconds())/float64(max(n, 1))) }
 	others, share := "", ""
-	if used.others > 100*time.Millisecond {
-		others = each(used.others)
+	if m.used.others > 0 {
+		others = each(m.used.others)
 	}
-	if b.echo > 0 && r.rate() > 0 {
-		share = fmt.Sprintf("%.2f", r.rate()/b.echo)
+	if ofEcho {
+		share = fmt.Sprintf("%.2f", m.rate()/b.echo)
 	}
-	h := &r.latency[latency]
-	fmt.Fprintf(b.table, "%s\t%.0f\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t\n", name, r.rate(), each(used.own), others, share,
-		short(h.quantile(0.5)), short(h.quantile(0.9)), short(h.quantile(0.99)), short(h.quantile(0.999)), short(h.max), r.lost)
+	h := &m.latency[latency]
+	fmt.Fprintf(b.table, "%s\t%.0f\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t\n", name, perSecond(n, m.elapsed), each(m.used.own), others, share,
+		short(h.quantile(0.5)), short(h.quantile(0.9)), short(h.quantile(0.99)), short(h.quantile(0.999)), short(h.max), m.lost)
 }
 
 func (b *bench) measureEcho(ctx context.Context) error {
@@ -209,18 +219,30 @@ func (b *bench) measureEcho(ctx context.Context) error {
 	if b.frame, err = flags.crowd([ports]string{portAuth: server.address}); err != nil {
 		return err
 	}
-	r, err := b.row(server.process, "UDP echo", portAuth, 0, func(c crowd) (*result, error) { return echoes(ctx, c, b.people, 0) })
+	lay := func(c crowd) (*result, error) { return echoes(ctx, c, b.people, 0) }
+	m, err := b.at(0, server.process, "UDP echo", lay)
+	if err != nil {
+		return err
+	}
+	b.echo = m.rate()
+	b.print("UDP echo", m, m.replies(), portAuth, true)
+	m, err = b.at(b.echo/2, server.process, "UDP echo at half load", lay)
 	if err == nil {
-		b.echo = r.rate()
+		b.print("at half load", m, m.replies(), portAuth, false)
 	}
 	return err
 }
 
 func (b *bench) logins(ctx context.Context, name, method string) error {
 	lay := func(c crowd) (*result, error) { return logins(ctx, c, b.people, b.subject.secret, method, 0) }
-	r, err := b.row(b.subject.process, name, portAuth, 0, lay)
+	full, err := b.at(0, b.subject.process, name, lay)
+	if err != nil {
+		return err
+	}
+	b.print(name, full, full.replies(), portAuth, true)
+	half, err := b.at(full.rate()/2, b.subject.process, name+" at half load", lay)
 	if err == nil {
-		_, err = b.row(b.subject.process, name+", half load", portAuth, r.rate()/2, lay)
+		b.print("at half load", half, half.replies(), portAuth, false)
 	}
 	return err
 }
@@ -230,33 +252,40 @@ func (b *bench) accounting(ctx context.Context) (notes string, err error) {
 	if err := logEverybodyIn(ctx, b.frame, b.people, b.subject.secret); err != nil {
 		return "", err
 	}
-	var rate float64
-	for _, name := range []string{"accounting", "accounting, half load"} {
-		before, err := b.subject.metric("enlace_drain_records_total")
-		if err != nil {
-			return "", err
-		}
-		answers, began := uint64(0), time.Now()
-		r, err := b.row(b.subject.process, name, portAcct, rate/2, func(c crowd) (*result, error) {
-			r, err := accounting(ctx, c, b.people, b.subject.secret, 0)
-			if err == nil {
-				answers += r.verdicts[answered]
-			}
-			return r, err
-		})
-		if err != nil {
-			return "", err
-		}
-		rate = r.rate()
-		laid := time.Since(began)
-		if err := b.drained(ctx, before+float64(answers)); err != nil {
-			return "", err
-		}
-		all := time.Since(began)
-		notes += fmt.Sprintf("%s: %d records answered in %s; all in PostgreSQL %s after the last answer: %.0f/s drained.\n",
-			strings.ToUpper(name[:1])+name[1:], answers, short(laid), short(all-laid), perSecond(answers, all))
+	full, note, err := b.reports(ctx, 0, "accounting")
+	if err != nil {
+		return "", err
 	}
-	return notes, nil
+	_, more, err := b.reports(ctx, full.rate()/2, "at half load")
+	return note + more, err
+}
+
+// reports measures accounting at a rate, and then waits until the database has it.
+func (b *bench) reports(ctx context.Context, rate float64, name string) (m measured, note string, err error) {
+	before, err := b.subject.metric("enlace_drain_records_total")
+	if err != nil {
+		return m, "", err
+	}
+	answers, began := uint64(0), time.Now()
+	m, err = b.at(rate, b.subject.process, name, func(c crowd) (*result, error) {
+		r, err := accounting(ctx, c, b.people, b.subject.secret, 0)
+		if err == nil {
+			answers += r.verdicts[answered]
+			b.opened, b.lost = b.opened+r.opened, b.lost+r.lost
+		}
+		return r, err
+	})
+	if err != nil {
+		return m, "", err
+	}
+	b.print(name, m, m.replies(), portAcct, false)
+	laid := time.Since(began)
+	if err := b.drained(ctx, before+float64(answers)); err != nil {
+		return m, "", err
+	}
+	all := time.Since(began)
+	return m, fmt.Sprintf("%s: %d records answered in %s, the last of them in PostgreSQL %s later: %.0f/s drained.\n",
+		strings.ToUpper(name[:1])+name[1:], answers, short(laid), short(all-laid), perSecond(answers, all)), nil
 }
 
 // drained waits until as many records as were answered have left the journal for the database.
@@ -272,16 +301,29 @@ func (b *bench) drained(ctx context.Context, records float64) error {
 }
 
 func (b *bench) wholes(ctx context.Context) error {
-	var whole float64
-	_, err := b.row(b.subject.process, "session requests", portAcct, 0, func(c crowd) (*result, error) {
+	m, err := b.at(0, b.subject.process, "whole sessions", func(c crowd) (*result, error) {
 		r, err := wholes(ctx, c, b.people, b.subject.secret, methodPAP, 0)
 		if err == nil {
-			whole = perSecond(r.wholes, r.elapsed)
+			b.opened, b.lost = b.opened+r.opened, b.lost+r.lost
 		}
 		return r, err
 	})
 	if err == nil {
-		fmt.Fprintf(b.table, "whole sessions\t%.0f\t\t\t\t\t\t\t\t\t\t\n", whole)
+		b.print("whole sessions", m, m.wholes, portAcct, false)
 	}
 	return err
+}
+
+// stored compares the sessions in the database with those that were begun. One may be missing for each request that had
+// no answer.
+func (b *bench) stored(ctx context.Context) (string, error) {
+	rows := uint64(0)
+	err := b.subject.until(ctx, "every session is in the database", func() (bool, error) {
+		err := b.subject.pool.QueryRow(ctx, `select (select count(*) from session_live) + (select count(*) from session_history)`).Scan(&rows)
+		return rows+b.lost >= b.opened, err
+	})
+	if err == nil && rows > b.opened {
+		err = fmt.Errorf("%d sessions were begun, but the database has %d", b.opened, rows)
+	}
+	return fmt.Sprintf("%d sessions were begun; the database has %d.\n", b.opened, rows), err
 }

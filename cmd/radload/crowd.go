@@ -90,6 +90,7 @@ type result struct {
 	sent, lost, stray, unsent uint64
 	verdicts                  [verdicts]uint64
 	wholes                    uint64 // sessions from login to Stop
+	opened                    uint64 // sessions of which at least the Start was sent
 	latency                   [ports]histogram
 	elapsed                   time.Duration // until the last reply
 	problem                   string        // of the first wrong reply

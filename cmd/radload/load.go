@@ -125,10 +125,15 @@ func logEverybodyIn(ctx context.Context, c crowd, p *people, secret string) erro
 
 func accounting(ctx context.Context, c crowd, p *people, secret string, rounds int) (*result, error) {
 	c.servers[portAuth] = netip.AddrPort{}
-	sessions := make([]session, len(p.logins))
-	return c.run(ctx, func(slots []*slot, r *result) load {
-		return newAcctLoad(c, accountant{newCodec([]byte(secret)), p, sessions, time.Now}, rounds, slots, r)
+	sessions, number := make([]session, len(p.logins)), rand.Uint64()
+	r, err := c.run(ctx, func(slots []*slot, r *result) load {
+		return newAcctLoad(c, accountant{newCodec([]byte(secret)), p, sessions, number, time.Now}, rounds, slots, r)
 	})
+	if err != nil {
+		return nil, err
+	}
+	r.opened = opened(sessions)
+	return r, nil
 }
 
 type sessionsCmd struct {
@@ -153,11 +158,16 @@ func (c *sessionsCmd) Run(ctx context.Context, out io.Writer) error {
 
 func wholes(ctx context.Context, c crowd, p *people, secret, method string, rounds int) (*result, error) {
 	p.keepClasses()
-	sessions := make([]session, len(p.logins))
-	return c.run(ctx, func(slots []*slot, r *result) load {
+	sessions, number := make([]session, len(p.logins)), rand.Uint64()
+	r, err := c.run(ctx, func(slots []*slot, r *result) load {
 		a := newAuthLoad(c, p, []byte(secret), method, rounds, slots, r)
-		return newWholeLoad(c, a, accountant{newCodec([]byte(secret)), p, sessions, time.Now}, slots)
+		return newWholeLoad(c, a, accountant{newCodec([]byte(secret)), p, sessions, number, time.Now}, slots)
 	})
+	if err != nil {
+		return nil, err
+	}
+	r.opened = opened(sessions)
+	return r, nil
 }
 
 // report prints what came of a load. A reply that is wrong, or no reply at all, is an error.

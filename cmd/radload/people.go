@@ -12,7 +12,7 @@ type people struct {
 	logins    []string
 	passwords []string
 	classes   [][]byte // Class of each one's latest Access-Accept, where it is wanted; else nil
-	seed      uint64   // of this run: what must not repeat from run to run follows from it
+	seed      uint64   // of this run: authenticators and challenges follow from it
 }
 
 func newPeople(n int, login, password string, seed uint64) (*people, error) {
