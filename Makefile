@@ -24,7 +24,8 @@ build: ## compile bin/enlace and bin/radload
 deps: ## install the Debian packages that running and testing need, if any is missing
 	@deploy/deps.sh
 
-run: deps build ## bring up the demonstration: database, servers, panel and a simulated network
+run: build ## bring up the demonstration: database, servers, panel and a simulated network
+	@deploy/deps.sh run
 	bin/enlace demo
 
 test: deps ## run every test, with real PostgreSQL and radclient

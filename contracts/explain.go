@@ -17,9 +17,10 @@ const (
 // Explanation says in words what holds at an instant, why, and what comes next.
 type Explanation struct {
 	At       time.Time
-	Span     Span
-	Next     *Span // what follows unless something happens; nil when nothing is foreseen
-	Planned  bool  // Next assumes that notices go out as scheduled
+	Span     Span      // with the open amount and the notice as they are at At
+	Since    time.Time // when the status began, for the same reason; plan and accesses may have changed since
+	Next     *Span     // what follows unless something happens; nil when nothing is foreseen
+	Planned  bool      // Next assumes that notices go out as scheduled
 	Refused  []Refusal
 	Headline string   // one sentence: status and why
 	Details  []string // the facts looked at, one sentence each
@@ -41,7 +42,15 @@ func Explain(c *Contract, facts []Fact, rules []Rules, t time.Time, lang Languag
 		}
 	}
 	life := Timeline(c, known, ruled, Options{})
-	e := Explanation{At: t, Span: *life.Spans.At(t), Refused: life.Refused}
+	e := Explanation{At: t, Span: *life.Spans.At(t), Since: life.Spans.since(t), Refused: life.Refused}
+	for _, d := range Debts(c, known, ruled, t) {
+		if y := &e.Span.Why; d.InvoiceID == y.InvoiceID {
+			y.Open = d.Open
+			if !d.NoticeOn.IsZero() || e.Span.Status == Overdue { // what restricts was noticed, even if it was reversed since
+				y.NoticeOn = d.NoticeOn
+			}
+		}
+	}
 	plan := Timeline(c, known, ruled, Options{Plan: true, From: t})
 	if at := plan.Spans.At(t); !at.Until.IsZero() {
 		next := *plan.Spans.At(at.Until)
@@ -50,7 +59,7 @@ func Explain(c *Contract, facts []Fact, rules []Rules, t time.Time, lang Languag
 		e.Planned = sure.Status != next.Status || !sure.From.Equal(next.From)
 	}
 	w := wording{lang: lang, zone: c.Zone}
-	e.Headline = w.headline(&e.Span)
+	e.Headline = w.headline(&e)
 	e.Details = w.details(&e)
 	return e
 }
@@ -118,8 +127,8 @@ func StatusName(s Status, lang Language) string {
 	return names[s][0]
 }
 
-func (w wording) headline(s *Span) string {
-	y := s.Why
+func (w wording) headline(e *Explanation) string {
+	s, y := &e.Span, e.Span.Why
 	name := StatusName(s.Status, w.lang)
 	switch s.Status {
 	case Pending:
@@ -136,7 +145,7 @@ func (w wording) headline(s *Span) string {
 	case Terminated:
 		return w.say("%s: the contract has ended.", "%s: o contrato foi encerrado.", name)
 	}
-	return w.say("%s since %s.", "%s desde %s.", name, w.instant(s.From))
+	return w.say("%s since %s.", "%s desde %s.", name, w.instant(e.Since))
 }
 
 func (w wording) details(e *Explanation) []string {
@@ -159,7 +168,7 @@ func (w wording) details(e *Explanation) []string {
 		out = append(out, strings.TrimSuffix(line, ".")+".")
 	}
 	out = append(out, w.say("In force since %s, under policy version %d (rule %s).", "Em vigor desde %s, pela versão %d da política (regra %s).",
-		w.instant(e.Span.From), y.PolicyVersion, y.Rule))
+		w.instant(e.Since), y.PolicyVersion, y.Rule))
 	switch n := e.Next; {
 	case n == nil:
 		out = append(out, w.say("Nothing ends this by itself.", "Nada encerra isto por si só."))

@@ -40,6 +40,19 @@ type Refusal struct {
 // Spans are in order and without gaps: the first begins at the contract's creation, the last has no end.
 type Spans []Span
 
+// since is when the status that holds at t began, for the same reason: a change of plan or of an access does not begin
+// it anew.
+func (s Spans) since(t time.Time) time.Time {
+	i := 0
+	for i+1 < len(s) && !s[i+1].From.After(t) {
+		i++
+	}
+	for i > 0 && s[i-1].Status == s[i].Status && s[i-1].Why.Rule == s[i].Why.Rule && s[i-1].Why.InvoiceID == s[i].Why.InvoiceID {
+		i--
+	}
+	return s[i].From
+}
+
 // At is the span that holds at t; before the first, the first.
 func (s Spans) At(t time.Time) *Span {
 	lo, hi := 0, len(s)

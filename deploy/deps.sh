@@ -1,14 +1,15 @@
 #!/bin/sh
 # Installs the programs that running and testing need, when they are missing. Says what and why first.
-# With everything there it does nothing and takes no time.
+# With everything there it does nothing and takes no time. `deps.sh run` leaves out what only tests need.
 set -eu
 
-# One line a part: the function that finds it, its Debian packages, and why it is needed.
+# One line a part: the function that finds it, what needs it (run or test), its Debian packages, and why it is needed.
 parts='
-postgresql  postgresql        the database server: it keeps everything, privately under ./var, and tests run on it
-radclient   freeradius-utils  an independent RADIUS client: tests log in with it, and so can you
-chromium    chromium-headless-shell  a browser without a window: tests look at the panel with it
+postgresql  run   postgresql               the database server: it keeps everything, privately under ./var, and tests run on it
+radclient   run   freeradius-utils         an independent RADIUS client: tests log in with it, and so can you
+chromium    test  chromium-headless-shell  a browser without a window: tests look at the panel with it
 '
+needs=${1:-all}
 
 postgresql() {
 	for program in /usr/lib/postgresql/*/bin/postgres /usr/pgsql-*/bin/postgres; do
@@ -32,7 +33,8 @@ chromium() {
 }
 
 missing='' reasons=''
-while read -r part package why; do
+while read -r part need package why; do
+	[ "$needs" = run ] && [ "$need" = test ] && continue
 	if [ -n "$part" ] && ! "$part"; then
 		missing="$missing $package"
 		reasons="$reasons  $package: $why
@@ -86,7 +88,8 @@ $as_root apt-get update -qq >"$log" 2>&1 || echo "apt-get update had trouble; go
 # shellcheck disable=SC2086
 $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing </dev/null >"$log" 2>&1 || tell
 
-while read -r part package why; do
+while read -r part need package why; do
+	[ "$needs" = run ] && [ "$need" = test ] && continue
 	if [ -n "$part" ] && ! "$part"; then
 		echo "$package is installed, but $part is still not found." >&2
 		exit 1

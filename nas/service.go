@@ -21,6 +21,10 @@ type Service struct {
 // the rest a hash of the rates; 0 stands for a service that is not known.
 type Digest uint64
 
+// Unsure stands for a service that is no longer known: a command may have changed it. Unlike 0 it is not filled in again
+// from a session's cookie. Its Outcome is 0 and no Service has it.
+const Unsure Digest = 1
+
 // Digest of the outcome and the rates; the plan's name does not change what an access server applies.
 func (s Service) Digest() Digest {
 	h := fnv.New64a()

@@ -141,8 +141,8 @@ func readEntry(payload []byte) (r Record, odd Oddity, ok bool) {
 	return Record{}, 0, false
 }
 
-// SetApplied notes, in the table and durably, which service an open session was given by a CoA-Request: after a restart
-// it must not be taken for what its Access-Accept granted.
+// SetApplied notes, in the table and durably, which service an open session was given by a CoA-Request, 0 when it is
+// unknown whether it was: after a restart it must not be taken for what its Access-Accept granted.
 func (a *Accounting) SetApplied(key nas.SessionKey, d nas.Digest, now time.Time) {
 	a.sessions.SetApplied(key, d)
 	var head [entryHead + 8]byte

@@ -124,7 +124,7 @@ func TestInterimSpreadsByLogin(t *testing.T) {
 	if len(seen) < 40 {
 		t.Errorf("a thousand logins share %d intervals", len(seen))
 	}
-	if interim(600, "ana") != interim(600, "ana") {
+	if again := interim(600, "ana"); again != interim(600, "ana") {
 		t.Error("a login's interval changes")
 	}
 }

@@ -2,13 +2,14 @@ package radius
 
 import (
 	"crypto/hmac"
-	"crypto/md5" //nolint:gosec // RADIUS is defined with MD5 (RFC 2865, section 3)
+	"crypto/md5" // RADIUS is defined with it (RFC 2865, section 3)
 	"crypto/sha1"
 	"crypto/subtle"
 	"encoding"
 	"hash"
 
-	"golang.org/x/crypto/md4" //nolint:staticcheck // MS-CHAP is defined with MD4 (RFC 2759, section 8.3)
+	//lint:ignore SA1019 MS-CHAP is defined with MD4 (RFC 2759, section 8.3)
+	"golang.org/x/crypto/md4"
 )
 
 var zeros [16]byte

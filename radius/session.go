@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"cmp"
 	"math"
 	"net/netip"
 	"slices"
@@ -50,8 +51,8 @@ func (s *Session) Open() bool { return s.ClosedBy == StillOpen }
 // been used, and 2³² are added; of such counters the order of records does matter. Any other fall is passed over.
 func Fold(s Session, r *Record) Session {
 	if r.Kind == KindApplied {
-		if s.Open() && r.Cookie.Granted != 0 {
-			s.Applied = r.Cookie.Granted
+		if s.Open() {
+			s.Applied = cmp.Or(r.Cookie.Granted, nas.Unsure)
 		}
 		return s
 	}

@@ -12,8 +12,8 @@ import (
 	"enlace/nas"
 )
 
-// Observer hears of open sessions. It is called outside every lock, for one session in the order of its records as long
-// as Apply is called from one goroutine.
+// Observer hears of open sessions, of each in the order of what happened to it as long as Apply is called from one
+// goroutine. It may read the table and call SetApplied, and must not otherwise change it.
 type Observer interface {
 	// SessionSeen is called when a record showed a session to be open, for the first time or again.
 	SessionSeen(nas.Session)
@@ -40,6 +40,8 @@ const (
 )
 
 type sessionShard struct {
+	telling sync.Mutex // held from a change until the observer knows of it; taken before mu
+
 	mu    sync.RWMutex
 	byKey map[nas.SessionKey]Lineage
 	ended []endedKey // oldest first
@@ -69,9 +71,12 @@ func NewSessions() *Sessions {
 func (t *Sessions) Observe(o Observer) {
 	t.observer.Store(&o)
 	for i := range t.shards {
-		for _, s := range t.shards[i].openOnes(func(*Session) bool { return true }) {
+		sh := &t.shards[i]
+		sh.telling.Lock()
+		for _, s := range sh.openOnes(func(*Session) bool { return true }) {
 			o.SessionSeen(s.Session)
 		}
+		sh.telling.Unlock()
 	}
 }
 
@@ -93,6 +98,10 @@ func (t *Sessions) Apply(r *Record) Change {
 		return t.boot(r)
 	}
 	sh := t.shard(r.Key)
+	if r.Kind != KindApplied { // of which nobody is told
+		sh.telling.Lock()
+		defer sh.telling.Unlock()
+	}
 	booted := t.boots.Of(r)
 	sh.mu.Lock()
 	sh.forget(r.Received)
@@ -186,6 +195,8 @@ func (t *Sessions) Settle(ended Session, now time.Time) {
 // end changes the open session of a key so that it is no longer open, and tells the observer.
 func (t *Sessions) end(key nas.SessionKey, now time.Time, how func(*Session) bool) bool {
 	sh := t.shard(key)
+	sh.telling.Lock()
+	defer sh.telling.Unlock()
 	sh.mu.Lock()
 	lineage := sh.byKey[key]
 	before, ok := lineage.current()

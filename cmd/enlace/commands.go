@@ -40,20 +40,36 @@ func (c *commandLog) add(r nas.CommandRecord) {
 	}
 }
 
-// run stores batches until ctx ends, and then what is left.
+// run stores batches until ctx ends, and then, within a few seconds, what is left.
 func (c *commandLog) run(ctx context.Context) {
-	for {
+	for ctx.Err() == nil {
 		select {
 		case r := <-c.queue:
-			c.save(ctx, c.gather(r))
-		case <-ctx.Done():
-			select {
-			case r := <-c.queue:
-				end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
-				c.save(end, c.gather(r))
-				cancel()
-			default:
+			batch := c.gather(r)
+			if !c.save(ctx, batch) {
+				c.finish(ctx, batch)
+				return
 			}
+		case <-ctx.Done():
+		}
+	}
+	c.finish(ctx, nil)
+}
+
+// finish stores a batch and all that is queued behind it, and counts what it cannot store.
+func (c *commandLog) finish(ctx context.Context, batch []nas.CommandRecord) {
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	for {
+		if len(batch) > 0 && !c.save(end, batch) {
+			c.dropped.Add(float64(len(batch) + len(c.queue)))
+			c.log.Error().Int("records", len(batch)+len(c.queue)).Msg("the database is away at the end: records of commands are lost")
+			return
+		}
+		select {
+		case r := <-c.queue:
+			batch = c.gather(r)
+		default:
 			return
 		}
 	}
@@ -72,17 +88,20 @@ func (c *commandLog) gather(first nas.CommandRecord) []nas.CommandRecord {
 	return batch
 }
 
-// save tries until it is done or ctx ends.
-func (c *commandLog) save(ctx context.Context, batch []nas.CommandRecord) {
+// save tries until it is done or ctx ends, and tells whether it is done.
+func (c *commandLog) save(ctx context.Context, batch []nas.CommandRecord) bool {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		err := c.store.SaveCommands(ctx, batch)
 		if err == nil {
-			return
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
 		}
 		c.log.Warn().Err(err).Int("records", len(batch)).Msg("storing the record of commands failed")
 		select {
 		case <-ctx.Done():
-			return
+			return false
 		case <-time.After(pause):
 		}
 	}

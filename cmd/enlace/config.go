@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
-	"github.com/goccy/go-yaml"
 	"github.com/rs/zerolog"
 
 	"enlace/contracts"
@@ -131,12 +130,12 @@ func configFile(r io.Reader) (kong.Resolver, error) {
 		return nil, err
 	}
 	var strict Config
-	if err := yaml.UnmarshalWithOptions(b, &strict, yaml.Strict()); err != nil && err != io.EOF {
-		return nil, fmt.Errorf("the configuration file:\n%s", yaml.FormatError(err, false, true))
+	if err := decodeYAML(b, &strict); err != nil {
+		return nil, fmt.Errorf("the configuration file:\n%w", err)
 	}
 	values := map[string]any{}
-	if err := yaml.Unmarshal(b, &values); err != nil && err != io.EOF {
-		return nil, fmt.Errorf("the configuration file: %w", err)
+	if err := decodeYAML(b, &values); err != nil {
+		return nil, fmt.Errorf("the configuration file:\n%w", err)
 	}
 	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 		for _, env := range flag.Envs {

@@ -2,8 +2,8 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -159,7 +159,7 @@ func TestConfigThatCannotBe(t *testing.T) {
 	}{
 		{[]string{"--smtp", "smtp://u:hunter2@h"}, "mail_from"},
 		{[]string{"--reject-delay", "11s"}, "reject_delay"},
-		{[]string{"--reject-delay", "-1s"}, "reject_delay"},
+		{[]string{"--reject-delay=-1s"}, "reject_delay"},
 		{[]string{"--walled-timeout", "59"}, "walled_timeout"},
 		{[]string{"--walled-up-bps", "63999"}, "64000"},
 		{[]string{"--http-listen", "8080"}, "http_listen"},
@@ -193,6 +193,29 @@ func TestProgramSaysHowToUseIt(t *testing.T) {
 	}
 }
 
+// A flag of a command that has the name of a setting would take the setting's place, or lose to it, without a word.
+func TestFlagsHaveOneMeaning(t *testing.T) {
+	var c cli
+	parser, err := kong.New(&c, kong.Vars{"version": version})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var walk func(n *kong.Node, above map[string]bool)
+	walk = func(n *kong.Node, above map[string]bool) {
+		known := maps.Clone(above)
+		for _, f := range n.Flags {
+			if known[f.Name] {
+				t.Errorf("%s: --%s has another meaning above", n.FullPath(), f.Name)
+			}
+			known[f.Name] = true
+		}
+		for _, child := range n.Children {
+			walk(child, known)
+		}
+	}
+	walk(parser.Model.Node, map[string]bool{})
+}
+
 func TestLogs(t *testing.T) {
 	var b bytes.Buffer
 	log := (&Config{LogFormat: "json", LogLevel: "warn"}).logger(&b)
@@ -205,6 +228,6 @@ func TestLogs(t *testing.T) {
 	log = (&Config{LogFormat: "text", LogLevel: "debug"}).logger(&b)
 	log.Debug().Str("key", "value").Msg("said")
 	if got := b.String(); !strings.Contains(got, "DBG said key=value") {
-		t.Error(fmt.Sprintf("%q", got))
+		t.Errorf("%q", got)
 	}
 }

@@ -306,5 +306,9 @@ func (n *node) printDemo(out io.Writer, people []demoPerson) {
 			}
 		}
 	}
-	fmt.Fprintf(out, "\nCtrl-C ends everything; the data stays in %s.\n", n.cfg.DataDir)
+	where := n.cfg.DataDir
+	if c := n.db.cluster; c != nil && c.Moved {
+		where += " and, because PostgreSQL's user cannot go there, its database in " + c.DataDir
+	}
+	fmt.Fprintf(out, "\nCtrl-C ends everything; the data stays in %s.\n", where)
 }

@@ -127,7 +127,7 @@ func explain(d *contracts.Dossier, login string, access contracts.AccessID, at t
 	e := explained{
 		Login: login, Customer: d.Customer.Name, Contract: int64(d.Contract.ID), Plan: plan.Name, At: at, Status: s.Status,
 		Outcome: s.Outcome, LoginEnabled: true, Headline: x.Headline, Details: x.Details, Rule: s.Why.Rule, Invoice: s.Why.InvoiceID,
-		NoticeOn: s.Why.NoticeOn, Policy: s.Why.PolicyVersion, Fact: s.Why.FactID, Actor: s.Why.Actor, Since: s.From, Replies: map[string][]string{},
+		NoticeOn: s.Why.NoticeOn, Policy: s.Why.PolicyVersion, Fact: s.Why.FactID, Actor: s.Why.Actor, Since: x.Since, Replies: map[string][]string{},
 	}
 	for _, id := range s.Disabled {
 		if id == access {

@@ -127,7 +127,8 @@ func (n *node) openDoor() (err error) {
 	if n.accounting, err = radius.NewAccounting(n.journal, n.sessions, n.log, n.metrics); err != nil {
 		return err
 	}
-	n.projection = &projection{directory: radius.NewDirectory(), table: radius.NewDeviceTable(nil), now: n.clock.Now, log: n.log}
+	n.projection = &projection{directory: radius.NewDirectory(), table: radius.NewDeviceTable(nil), now: n.clock.Now,
+		keepPast: n.clock.settable, log: n.log}
 	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		n.sessions.Collector(n.projection.deviceName))
 	n.door, err = radius.New(radius.Config{
@@ -167,7 +168,7 @@ func (n *node) startProjection(ctx context.Context) error {
 		Device: p.device, Desired: p.desired(n.cfg.garden()), Record: n.commands.add, Garden: n.cfg.garden(), Now: n.clock.Now,
 		SetApplied: n.setApplied, Retry: n.cfg.CoARetry, Log: n.log, Metrics: n.metrics,
 	})
-	p.changed = n.reconciler.Changed
+	p.changed, p.kick = n.reconciler.Changed, n.reconciler.Kick
 	var err error
 	if p.start, err = p.load(ctx); err != nil {
 		return err
@@ -190,8 +191,11 @@ func (n *node) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 	g, ctx := errgroup.WithContext(ctx)
+	requests, cutRequests := context.WithCancel(context.WithoutCancel(ctx))
+	defer cutRequests()
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		BaseContext: func(net.Listener) context.Context { return requests }}
 	g.Go(func() error {
 		if err := server.Serve(n.listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serving the panel: %w", err)
@@ -200,15 +204,21 @@ func (n *node) run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		<-ctx.Done()
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		end, cancel := context.WithTimeout(requests, 3*time.Second)
 		defer cancel()
-		return server.Shutdown(end)
+		if err := server.Shutdown(end); err != nil { // such as one that waits for a database which is away
+			n.log.Warn().Msg("requests to the panel that did not end in time are cut")
+			cutRequests()
+			return server.Close()
+		}
+		return nil
 	})
 	g.Go(func() error { return ended(ctx, n.door.Run(ctx)) })
 	g.Go(func() error { return ended(ctx, n.drain.Run(ctx)) })
 	g.Go(func() error { return ended(ctx, n.projection.follow(ctx, n.projection.start)) })
-	g.Go(func() error { n.reconciler.Run(ctx); return nil })
-	g.Go(func() error { n.commands.run(ctx); return nil })
+	commanding, commanded := context.WithCancel(context.WithoutCancel(ctx))
+	g.Go(func() error { defer commanded(); n.reconciler.Run(ctx); return nil })
+	g.Go(func() error { n.commands.run(commanding); return nil })
 	g.Go(func() error { n.jobs(ctx); return nil })
 	if n.db.cluster != nil {
 		g.Go(func() error {

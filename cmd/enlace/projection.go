@@ -32,7 +32,10 @@ type projection struct {
 	feed      *postgres.Feed
 	start     postgres.Snapshot // where the feed goes on after the first load
 	now       func() time.Time
+	keepPast  bool               // the clock may be set back: windows that are over are kept
 	changed   func(login string) // called after a login's timeline was rebuilt
+	kick      func()             // called after everything, or a device, was read anew; may be nil
+	stumbled  map[string]int     // how often in a row something could not be read although the database answers
 	log       zerolog.Logger
 }
 
@@ -129,6 +132,7 @@ func (p *projection) follow(ctx context.Context, start postgres.Snapshot) error 
 		p.log.Warn().Msg("the feed of changes fell behind; loading everything anew")
 		for {
 			if start, err = p.load(ctx); err == nil {
+				p.kicked()
 				break
 			}
 			p.log.Error().Err(err).Msg("loading the directory failed")
@@ -179,35 +183,87 @@ func (p *projection) apply(ctx context.Context, changes []postgres.Change) error
 		}
 	}
 	if devices {
-		if err := p.loadDevices(ctx); err != nil {
+		if err := p.passOver(ctx, "the devices", p.loadDevices(ctx)); err != nil {
 			return err
 		}
+		p.kicked()
 	}
 	if rules || plans {
-		return p.reloadAll(ctx)
+		err := p.reloadAll(ctx)
+		if err == nil || ctx.Err() != nil || p.contracts.Pool.Ping(ctx) != nil {
+			return err
+		}
+		for sub := range p.directory.All { // one by one it is found what cannot be read
+			ids = append(ids, int64(sub.Contract))
+		}
 	}
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
 	for part := range slices.Chunk(ids, 2000) {
-		loaded, err := p.contracts.Load(ctx, part)
-		if err != nil {
+		if err := p.rebuild(ctx, part); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// rebuild reads contracts and their timelines anew. One that cannot be read must not keep the others from their changes:
+// it is found by halving, and passed over.
+func (p *projection) rebuild(ctx context.Context, ids []int64) error {
+	loaded, err := p.contracts.Load(ctx, ids)
+	if err == nil {
 		for i := range loaded {
 			p.put(&loaded[i])
 			p.tell(&loaded[i])
+			delete(p.stumbled, contractName(int64(loaded[i].Contract.ID)))
 		}
+		return nil
 	}
+	if len(ids) == 1 {
+		return p.passOver(ctx, contractName(ids[0]), err)
+	}
+	if ctx.Err() != nil || p.contracts.Pool.Ping(ctx) != nil {
+		return err
+	}
+	half := len(ids) / 2
+	return errors.Join(p.rebuild(ctx, ids[:half]), p.rebuild(ctx, ids[half:]))
+}
+
+func contractName(id int64) string { return "contract " + strconv.FormatInt(id, 10) }
+
+// stumbles is how often something may fail in a row, with the database answering, before the feed goes on without it.
+const stumbles = 3
+
+// passOver turns the error of reading something into none when it came again and again although the database answers:
+// the fault then lies in what is stored, and what is in memory stays in force until it is changed again.
+func (p *projection) passOver(ctx context.Context, what string, err error) error {
+	if err == nil {
+		delete(p.stumbled, what)
+		return nil
+	}
+	if ctx.Err() != nil || p.contracts.Pool.Ping(ctx) != nil {
+		return err
+	}
+	if p.stumbled == nil {
+		p.stumbled = map[string]int{}
+	}
+	if p.stumbled[what]++; p.stumbled[what] < stumbles {
+		return err
+	}
+	delete(p.stumbled, what)
+	p.log.Error().Err(err).Str("what", what).Msg("a change cannot be read and is passed over; what is in memory stays in force")
 	return nil
 }
 
 // reloadAll rebuilds every timeline, after a change of the rules or of a plan.
 func (p *projection) reloadAll(ctx context.Context) error {
 	rules, err := p.contracts.Rules(ctx)
-	if err != nil {
+	if err = p.passOver(ctx, "the rules", err); err != nil {
 		return err
 	}
-	p.rules = rules
+	if rules != nil {
+		p.rules = rules
+	}
 	return pgx.BeginTxFunc(ctx, p.contracts.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		return p.contracts.LoadAll(ctx, tx, func(l *contractspg.Loaded) error {
 			p.put(l)
@@ -215,6 +271,12 @@ func (p *projection) reloadAll(ctx context.Context) error {
 			return nil
 		})
 	})
+}
+
+func (p *projection) kicked() {
+	if p.kick != nil {
+		p.kick()
+	}
 }
 
 func (p *projection) tell(l *contractspg.Loaded) {
@@ -229,7 +291,7 @@ func (p *projection) put(l *contractspg.Loaded) {
 	spans := contracts.Timeline(c, l.Facts, p.rules, contracts.Options{}).Spans
 	now := p.now()
 	first := 0
-	for first < len(spans)-1 && !spans[first].Until.After(now) {
+	for !p.keepPast && first < len(spans)-1 && !spans[first].Until.After(now) {
 		first++
 	}
 	for i, a := range c.Accesses {

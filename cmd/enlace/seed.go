@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"enlace/contracts"
 	contractspg "enlace/contracts/pg"
@@ -24,7 +26,6 @@ type seedCmd struct {
 	PlanDown    string `default:"500M" help:"Download rate of the plan, bit/s with k, M or G."`
 	PlanUp      string `default:"250M" help:"Upload rate of the plan."`
 	PlanPrice   string `default:"99.90" help:"Monthly price of the plan."`
-	Zone        string `default:"America/Sao_Paulo" help:"Time zone of the contracts."`
 }
 
 // seedBatch is how many contracts go into one transaction.
@@ -42,7 +43,7 @@ func (c *seedCmd) Run(ctx context.Context, cfg *Config, out io.Writer) error {
 	if plan.Price, err = contracts.ParseCents(c.PlanPrice); err != nil {
 		return err
 	}
-	if _, err := contractspg.Zone(c.Zone); err != nil {
+	if _, err := contractspg.Zone(cfg.Zone); err != nil {
 		return err
 	}
 	for _, pattern := range []string{c.Login, c.Password} {
@@ -52,6 +53,12 @@ func (c *seedCmd) Run(ctx context.Context, cfg *Config, out io.Writer) error {
 	}
 	if c.Subscribers < 1 || c.Subscribers > 10_000_000 {
 		return fmt.Errorf("subscribers are 1 to 10000000")
+	}
+	if err := contracts.ValidLogin(fmt.Sprintf(c.Login, c.Subscribers)); err != nil {
+		return err
+	}
+	if err := contractspg.ValidPassword(fmt.Sprintf(c.Password, c.Subscribers)); err != nil {
+		return err
 	}
 	seal, err := openSealer(cfg)
 	if err != nil {
@@ -74,7 +81,11 @@ func (c *seedCmd) Run(ctx context.Context, cfg *Config, out io.Writer) error {
 	began := time.Now()
 	for first := 1; first <= c.Subscribers; first += seedBatch {
 		last := min(first+seedBatch-1, c.Subscribers)
-		if err := c.batch(ctx, db, seal, now, plan.ID, first, last); err != nil {
+		if err := c.batch(ctx, db, seal, now, plan.ID, cfg.Zone, first, last); err != nil {
+			var pe *pgconn.PgError
+			if errors.As(err, &pe) && pe.ConstraintName == "access_login_key" {
+				return fmt.Errorf("a login of subscribers %d to %d is taken: choose another pattern with --login", first, last)
+			}
 			return fmt.Errorf("seeding subscribers %d to %d: %w", first, last, err)
 		}
 	}
@@ -101,7 +112,7 @@ func (c *seedCmd) plan(ctx context.Context, store *contractspg.Store, now time.T
 }
 
 // batch copies a range of contracts in one transaction.
-func (c *seedCmd) batch(ctx context.Context, db *database, seal *sealer, now time.Time, plan contracts.PlanID, first, last int) error {
+func (c *seedCmd) batch(ctx context.Context, db *database, seal *sealer, now time.Time, plan contracts.PlanID, zone string, first, last int) error {
 	n := last - first + 1
 	return pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
 		var ids [3][]int64
@@ -122,7 +133,7 @@ func (c *seedCmd) batch(ctx context.Context, db *database, seal *sealer, now tim
 				return []any{ids[0][i], "Subscriber " + strconv.Itoa(first+i), now}, nil
 			}},
 			{"contract", []string{"id", "customer_id", "plan_id", "zone", "created_at", "due_day", "billing_anchor"}, func(i int) ([]any, error) {
-				return []any{ids[1][i], ids[0][i], int64(plan), c.Zone, now, int32(1 + i%28), anchor}, nil
+				return []any{ids[1][i], ids[0][i], int64(plan), zone, now, int32(1 + i%28), anchor}, nil
 			}},
 			{"access", []string{"id", "contract_id", "login", "password_sealed", "created_at"}, func(i int) ([]any, error) {
 				return []any{ids[2][i], ids[1][i], fmt.Sprintf(c.Login, first+i), seal.Seal(fmt.Appendf(nil, c.Password, first+i)), now}, nil

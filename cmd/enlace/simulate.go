@@ -139,8 +139,8 @@ type tableRow struct {
 // parseTable reads a decision table and refuses unknown keys.
 func parseTable(b []byte) (*decisionTable, error) {
 	var t decisionTable
-	if err := yaml.UnmarshalWithOptions(b, &t, yaml.Strict()); err != nil {
-		return nil, fmt.Errorf("reading the decision table:\n%s", yaml.FormatError(err, false, true))
+	if err := decodeYAML(b, &t); err != nil {
+		return nil, fmt.Errorf("reading the decision table:\n%w", err)
 	}
 	t.policy, t.notices, t.zone = contracts.DefaultPolicy(), true, nil
 	if err := t.Params.apply(&t.policy, &t.zone, &t.notices); err != nil {

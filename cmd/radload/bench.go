@@ -117,7 +117,12 @@ func (b *bench) measure(ctx context.Context, flags *crowdFlags, goVersion string
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(b.out, "\nA whole session is a login, Start, Interim-Update and Stop; its latency is of the three.\n%sResident after all this %d MB, at its peak %d MB.\n", notes, now>>20, peak>>20)
+	open, err := s.metric("enlace_sessions_open")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(b.out, "\nA whole session is a login, Start, Interim-Update and Stop; its latency is that of the three.\n"+
+		"%sAt the end, with %.0f sessions open, resident %d MB, at the peak %d MB.\n", notes, open, now>>20, peak>>20)
 	return nil
 }
 

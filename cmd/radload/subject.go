@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/rs/zerolog"
 
 	"enlace/nas"
 	naspg "enlace/nas/pg"
@@ -68,7 +69,7 @@ func raise(ctx context.Context, enlace string, p *crowdFlags) (_ *subject, err e
 	if err := s.serve(ctx, enlace); err != nil {
 		return nil, err
 	}
-	url, err := postgres.Attach(filepath.Join(s.dir, "postgres"), "", "enlace")
+	url, err := postgres.Attach(s.clusterDir(), "", database)
 	if err != nil {
 		return nil, err
 	}
@@ -115,8 +116,40 @@ func (s *subject) seed(ctx context.Context, enlace string, p *crowdFlags) error 
 		return ctx.Err()
 	}
 	s.seeded = time.Since(began)
+	return s.quiet(ctx)
+}
+
+// quiet puts the contracts' due days where no invoice is to be issued for some weeks: what is measured is the network's
+// side, and a first invoice for each of a hundred thousand contracts would take minutes of it.
+func (s *subject) quiet(ctx context.Context) (err error) {
+	cluster, err := postgres.Start(ctx, postgres.ClusterConfig{DataDir: s.clusterDir(), Log: zerolog.Nop()})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cluster.Stop()) }()
+	pool, err := postgres.Open(ctx, cluster.URL(database), postgres.PoolOptions{MaxConns: 1, Name: "radload"})
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	// One statement after the other, because a transaction cannot hold a vacuum. That is done here, lest the server's
+	// PostgreSQL begin it by itself while something is measured.
+	for _, statement := range []string{
+		`update contract set due_day = least(28, extract(day from current_date + 20)::int)`,
+		`vacuum (analyze)`,
+		`checkpoint`,
+	} {
+		if _, err := pool.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("preparing the database: %w", err)
+		}
+	}
 	return nil
 }
+
+// database is the name of the server's database in its private cluster.
+const database = "enlace"
+
+func (s *subject) clusterDir() string { return filepath.Join(s.dir, "postgres") }
 
 func (s *subject) serve(ctx context.Context, enlace string) error {
 	began := time.Now()

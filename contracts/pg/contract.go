@@ -70,7 +70,7 @@ func (s *Store) insertAccess(ctx context.Context, tx pgx.Tx, now time.Time, id c
 	if err := contracts.ValidLogin(a.Login); err != nil {
 		return err
 	}
-	if err := validPassword(password); err != nil {
+	if err := ValidPassword(password); err != nil {
 		return err
 	}
 	err := tx.QueryRow(ctx, `insert into access (contract_id, login, password_sealed, created_at) values ($1, $2, $3, $4) returning id`,
@@ -78,8 +78,8 @@ func (s *Store) insertAccess(ctx context.Context, tx pgx.Tx, now time.Time, id c
 	return conflictOn(err, "access_login_key", "duplicate_login", "the login %q is already taken", a.Login)
 }
 
-// validPassword bounds a password by what User-Password can carry (RFC 2865, section 5.2).
-func validPassword(p string) error {
+// ValidPassword bounds a password by what User-Password can carry (RFC 2865, section 5.2).
+func ValidPassword(p string) error {
 	if len(p) < 1 || len(p) > 128 || strings.ContainsRune(p, 0) {
 		return contracts.Invalidf("password", "a password has 1 to 128 bytes and no NUL")
 	}
@@ -103,7 +103,7 @@ func (s *Store) AddAccess(ctx context.Context, actor string, now time.Time, id c
 
 // SetPassword replaces the password of an access.
 func (s *Store) SetPassword(ctx context.Context, actor string, now time.Time, id contracts.AccessID, password string) error {
-	if err := validPassword(password); err != nil {
+	if err := ValidPassword(password); err != nil {
 		return err
 	}
 	return s.inTx(ctx, func(tx pgx.Tx) error {

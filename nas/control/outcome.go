@@ -12,23 +12,24 @@ import (
 // complete takes what became of a command.
 func (r *Reconciler) complete(j *job, a answer, attempts int, err error) {
 	ended := errors.Is(err, context.Canceled) || errors.Is(err, net.ErrClosed) // by us: shutdown, or the device's address changed
-	// What the session now has is stored before the next command for it can be sent. Without the lock: the store may
-	// be telling of sessions at this moment.
-	switch {
-	case j.rec.Method == nas.CoA && err == nil && a.ack:
-		r.cfg.SetApplied(j.rec.Session, j.want.Digest())
-	case j.rec.Method == nas.CoA && err != nil && attempts > 0:
-		r.cfg.SetApplied(j.rec.Session, 0) // it may have been applied and the answer lost
+	lost := err != nil && attempts > 0                                         // it may have been applied and the answer lost
+	changed := j.rec.Method == nas.CoA && (err == nil && a.ack || lost)
+	if changed {
+		r.keep(j, lost)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := j.s
+	if other := r.sessions[j.rec.Session]; changed && other != nil && other != s {
+		other.applied = 0 // the device was told of an id, and that may by then have been this one's
+		r.dirty(other, false)
+	}
 	s.busy = false
 	if !ended && s.order == j.order {
 		s.order = nil
 	}
 	j.rec.Attempts = attempts
-	if err != nil && attempts > 0 && j.rec.Method == nas.CoA {
+	if changed && lost {
 		s.applied = 0
 	}
 	if !ended {
@@ -53,6 +54,22 @@ func (r *Reconciler) complete(j *job, a answer, attempts int, err error) {
 	}
 	r.cfg.Record(j.rec)
 	r.settle(s)
+}
+
+// keep stores what a session has after a CoA, before the next command for it can be sent. When its id names another
+// session by now, it is unknown what that one has. SetApplied is called without the lock: the store may be telling of
+// sessions at this moment.
+func (r *Reconciler) keep(j *job, lost bool) {
+	r.mu.Lock()
+	current := r.sessions[j.rec.Session]
+	r.mu.Unlock()
+	switch {
+	case current == nil:
+	case lost || current != j.s:
+		r.cfg.SetApplied(j.rec.Session, 0)
+	default:
+		r.cfg.SetApplied(j.rec.Session, j.want.Digest())
+	}
 }
 
 func (r *Reconciler) acked(j *job) {

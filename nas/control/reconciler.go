@@ -93,7 +93,7 @@ func (r *Reconciler) SessionSeen(seen nas.Session) {
 		s = nil
 	}
 	if s == nil {
-		s = &session{Session: seen, lane: r.laneOf(seen.Key.Device), applied: seen.Applied, place: -1, bound: -1}
+		s = &session{Session: seen, lane: r.laneOf(seen.Key.Device), applied: known(seen.Applied), place: -1, bound: -1}
 		r.sessions[seen.Key] = s
 		r.index(s)
 		r.loggedInAgain(s)
@@ -111,6 +111,14 @@ func (r *Reconciler) SessionSeen(seen nas.Session) {
 		}
 	}
 	r.dirty(s, false)
+}
+
+// known is 0 for a digest that names no service.
+func known(d nas.Digest) nas.Digest {
+	if d.Outcome() == 0 {
+		return 0
+	}
+	return d
 }
 
 // askAgain is how old an answer of Desired may be when its session is heard of. Changes and boundaries are told or

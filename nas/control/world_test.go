@@ -359,7 +359,6 @@ func (w *world) metric(name string, labels map[string]string) float64 {
 type relay struct {
 	conn   *net.UDPConn
 	target *net.UDPConn
-	copies [2]atomic.Int64
 }
 
 func newRelay(t testing.TB, to netip.AddrPort, fate func(toNAS bool, datagram []byte) int) *relay {
