@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -31,12 +32,14 @@ func TestPanelInABrowser(t *testing.T) {
 	defer cancel()
 	do := func(steps ...chromedp.Action[chromedp.Void]) {
 		t.Helper()
-		// The first call starts the browser and must not carry a deadline of its own, so the test's is enough.
+		// The first call starts the browser and must not carry a deadline.
 		if err := chromedp.Do(ctx, steps...); err != nil {
 			t.Fatal(err)
 		}
 	}
 	do(chromedp.EmulateViewport(1360, 900), chromedp.Navigate(h.server.URL+"/signin"))
+	ctx, cancel = context.WithTimeout(ctx, 4*time.Minute)
+	defer cancel()
 	shot := func(name string) {
 		t.Helper()
 		b, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))

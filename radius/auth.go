@@ -230,7 +230,7 @@ func (w *worker) refuse(d *device, v View, a *ask, p *packet, digest uint64, why
 
 func (w *worker) recordRefusal(d *device, a *ask, p *packet, why Reason, detail string) {
 	e, news := w.door.refusals.add(p.now, a.login, d.Name, a.callingStation, why, detail)
-	if !news {
+	if !news || !w.door.refusalLines.allow(p.tick) {
 		return
 	}
 	w.door.log.Info().Str("login", e.Login).Str("device", e.Device).Str("calling_station", e.CallingStation).

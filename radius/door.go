@@ -26,6 +26,9 @@ const DefaultRejectDelay = time.Second
 const (
 	warnEvery     = 10 * time.Second // one warning of a kind in this time
 	shutdownGrace = 2 * time.Second  // for accounting replies that wait for durability
+
+	// refusalLogMost is how many refusals are logged within warnEvery; the metrics count them all.
+	refusalLogMost = 500
 )
 
 // Config is what a Door is made of. Addresses are "host:port"; without a host they mean every address; port 0 lets the
@@ -56,6 +59,7 @@ type Door struct {
 	log          zerolog.Logger
 	metrics      *metrics
 	refusals     *Refusals
+	refusalLines ration // invented logins must not fill the disk
 	delay        *delayer
 	seed         maphash.Seed
 	started      time.Time
@@ -211,4 +215,21 @@ type interval struct{ next atomic.Int64 }
 func (i *interval) allow(tick time.Duration) bool {
 	next := i.next.Load()
 	return int64(tick) >= next && i.next.CompareAndSwap(next, int64(tick+warnEvery))
+}
+
+// ration allows something refusalLogMost times within warnEvery.
+type ration struct {
+	mu   sync.Mutex
+	end  time.Duration
+	used int
+}
+
+func (r *ration) allow(tick time.Duration) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if tick >= r.end {
+		r.end, r.used = tick+warnEvery, 0
+	}
+	r.used++
+	return r.used <= refusalLogMost
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
@@ -46,9 +47,17 @@ func openDatabase(ctx context.Context, c *Config, log zerolog.Logger) (*database
 	return db, nil
 }
 
+// closePatience is how long connections that are in use are waited for.
+const closePatience = 3 * time.Second
+
 func (db *database) close() {
 	if db.pool != nil {
-		db.pool.Close()
+		closed := make(chan struct{})
+		go func() { db.pool.Close(); close(closed) }()
+		select {
+		case <-closed:
+		case <-time.After(closePatience): // a database that does not answer: what is under way is rolled back by it
+		}
 	}
 	if db.cluster != nil {
 		db.cluster.Stop()

@@ -14,6 +14,8 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"enlace/admin"
+	adminpg "enlace/admin/pg"
 	"enlace/billing"
 	billingpg "enlace/billing/pg"
 	"enlace/contracts"
@@ -58,6 +60,12 @@ func (c *demoCmd) Run(ctx context.Context, cfg *Config, out io.Writer) error {
 	people, err := n.seedDemo(ctx, out)
 	if err != nil {
 		return fmt.Errorf("seeding the demonstration: %w", err)
+	}
+	if n.password == "" { // of an earlier run: a newcomer may not have it any more
+		n.password = admin.GeneratePassword()
+		if err := (&adminpg.Store{Pool: n.db.pool}).SetPassword(ctx, "demo", staffName, n.password, n.clock.Now()); err != nil {
+			return err
+		}
 	}
 	if n.projection.start, err = n.projection.load(ctx); err != nil {
 		return err
@@ -286,11 +294,7 @@ func (n *node) printDemo(out io.Writer, people []demoPerson) {
 	fmt.Fprintf(out, "\nEnlace is up.\n\n")
 	fmt.Fprintf(out, "  RADIUS authentication  %v udp\n  RADIUS accounting      %v udp\n", n.door.AuthAddrs(), n.door.AcctAddrs())
 	fmt.Fprintf(out, "  Panel and API          http://%s\n", n.listener.Addr())
-	if n.password != "" {
-		fmt.Fprintf(out, "  Sign in as             %s, password %s\n", staffName, n.password)
-	} else {
-		fmt.Fprintf(out, "  Sign in as             %s, with the password printed at the first start (enlace staff password %[1]s makes a new one)\n", staffName)
-	}
+	fmt.Fprintf(out, "  Sign in as             %s, password %s\n", staffName, n.password)
 	fmt.Fprintf(out, "  Simulated network      device %s, commands to %s:3799\n", demoDevice, demoSource)
 	fmt.Fprintf(out, "\nLogins to try, one line each:\n")
 	want := []struct {

@@ -21,6 +21,9 @@ type Runner struct {
 	Channels []Channel
 	Provider string
 	Log      zerolog.Logger
+	// Now is read for every contract as its turn comes, because sending thousands takes a while and a notice counts from
+	// when it went out; nil: the instant given to Run holds for all.
+	Now func() time.Time
 }
 
 // lockKey is the advisory lock that keeps two nodes from sending the same notice ("notice" in ASCII).
@@ -47,7 +50,12 @@ func (r *Runner) Run(ctx context.Context, now time.Time) (sent int, err error) {
 	if !locked {
 		return 0, nil
 	}
-	defer conn.Exec(context.WithoutCancel(ctx), `select pg_advisory_unlock($1)`, int64(lockKey))
+	defer func() {
+		// A session that cannot be told to unlock must not go back into the pool: closing it unlocks.
+		if _, lost := conn.Exec(context.WithoutCancel(ctx), `select pg_advisory_unlock($1)`, int64(lockKey)); lost != nil {
+			conn.Conn().Close(context.WithoutCancel(ctx))
+		}
+	}()
 
 	var failed []string
 	var after contracts.ContractID
@@ -57,7 +65,11 @@ func (r *Runner) Run(ctx context.Context, now time.Time) (sent int, err error) {
 			return sent, errors.Join(err, failures(failed))
 		}
 		for _, id := range ids {
-			n, err := r.contract(ctx, now, id)
+			at := now
+			if r.Now != nil {
+				at = r.Now()
+			}
+			n, err := r.contract(ctx, at, id)
 			sent += n
 			if err != nil {
 				failed = append(failed, fmt.Sprintf("contract %d: %v", id, err))

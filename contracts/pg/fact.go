@@ -44,6 +44,9 @@ func Append(ctx context.Context, tx pgx.Tx, now time.Time, f *contracts.Fact) er
 	if err != nil {
 		return fmt.Errorf("recording %s of contract %d: %w", f.Kind, f.ContractID, err)
 	}
+	if err := trackNotice(ctx, tx, f); err != nil {
+		return err
+	}
 	if err := postgres.MarkChanged(ctx, tx, "contract", int64(f.ContractID)); err != nil {
 		return err
 	}
