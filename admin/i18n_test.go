@@ -70,6 +70,7 @@ func keysUsed(t *testing.T) map[string]bool {
 	addLabels(used, reasonLabels)
 	addLabels(used, methodLabels)
 	addLabels(used, accountLabels)
+	addLabels(used, entryLabels)
 	addLabels(used, maLabels)
 	const today = contracts.Date(20000)
 	for _, i := range []billing.Invoice{{Due: today}, {Principal: 2, Open: 1}, {Principal: 2, Open: 2, Due: today - 1}, {Principal: 2, Open: 2, Due: today}} {

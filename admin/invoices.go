@@ -148,6 +148,16 @@ func (s *server) thenBack(w http.ResponseWriter, r *http.Request, p *page, err e
 var methodLabels = map[billing.Method]string{billing.Pix: "Pix", billing.Boleto: "Boleto", billing.Cash: "Cash",
 	billing.Transfer: "Transfer", billing.Card: "Card", billing.Other: "Other"}
 
+var entryLabels = map[billing.TxnKind]string{billing.TxnIssue: "Issued", billing.TxnPayment: "Payment", billing.TxnFine: "Fine",
+	billing.TxnInterest: "Interest", billing.TxnCredit: "Credit applied", billing.TxnReversal: "Reversal", billing.TxnCancel: "Cancellation"}
+
+func (p *page) entry(k billing.TxnKind) string {
+	if l, ok := entryLabels[k]; ok {
+		return p.T(l)
+	}
+	return string(k)
+}
+
 var accountLabels = map[string]string{"receivable": "Receivable", "fees_receivable": "Fees receivable", "revenue": "Revenue",
 	"fee_revenue": "Fee revenue", "cash": "Cash account", "customer_credit": "Customer credit"}
 

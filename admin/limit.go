@@ -2,6 +2,7 @@ package admin
 
 import (
 	"container/list"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -25,6 +26,15 @@ type limited struct {
 
 func newLimiter(every time.Duration, burst, size int) *limiter {
 	return &limiter{every: every, burst: burst, size: size, order: list.New(), byKey: map[string]*list.Element{}}
+}
+
+// network is what an address is limited by: itself, or the /64 that a host of IPv6 has all addresses of.
+func network(host string) string {
+	a, err := netip.ParseAddr(host)
+	if err != nil || a.Unmap().Is4() {
+		return host
+	}
+	return netip.PrefixFrom(a.WithZone(""), 64).Masked().String()
 }
 
 // allow takes one attempt of the key at an instant of the real clock.

@@ -57,6 +57,7 @@ type handler func(w http.ResponseWriter, r *http.Request, p *page) error
 
 const (
 	staffKey  = "staff"
+	sealKey   = "seal"
 	saidText  = "said"
 	saidGood  = "good"
 	themeName = "enlace_theme"
@@ -75,14 +76,15 @@ func (s *server) staffOnly(h handler) http.Handler {
 			http.Redirect(w, r, to, http.StatusSeeOther)
 			return
 		}
-		if _, err := s.Staff.Account(r.Context(), p.staff); err != nil {
-			var gone *contracts.Error
-			if errors.As(err, &gone) {
-				if err := s.sessions.Destroy(r.Context()); err == nil {
-					http.Redirect(w, r, "/signin", http.StatusSeeOther)
-					return
-				}
+		account, err := s.Staff.Account(r.Context(), p.staff)
+		_, gone := asDomain(err)
+		if gone || err == nil && account.seal() != s.sessions.GetString(r.Context(), sealKey) {
+			if err = s.sessions.Destroy(r.Context()); err == nil {
+				http.Redirect(w, r, "/signin", http.StatusSeeOther)
+				return
 			}
+		}
+		if err != nil {
 			s.fail(w, r, err)
 			return
 		}

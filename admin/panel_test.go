@@ -173,6 +173,21 @@ func TestSignIn(t *testing.T) {
 	if status, _, _ := h.get("/"); status != http.StatusSeeOther {
 		t.Errorf("after signing out the overview answers %d", status)
 	}
+	h.signIn()
+	other := h.client
+	h.client = newBrowser()
+	h.signIn()
+	h.password = "a new password"
+	h.must((&adminpg.Store{Pool: h.pool}).SetPassword(h.ctx, "test", "ana", h.password, h.clock()))
+	for _, h.client = range []*http.Client{h.client, other} {
+		if status, _, to := h.get("/"); status != http.StatusSeeOther || to != "/signin" {
+			t.Errorf("a browser signed in with a password that was replaced is answered %d to %q", status, to)
+		}
+	}
+	h.signIn()
+	if _, body, _ := h.post("/signin", url.Values{"username": {strings.Repeat("x", 900_000)}, "password": {"wrong"}}); len(body) > 10_000 {
+		t.Errorf("a user name without end comes back on a page of %d bytes", len(body))
+	}
 	for i := range 30 {
 		status, _, _ := h.post("/signin", url.Values{"username": {"ana"}, "password": {"wrong"}})
 		if status == http.StatusTooManyRequests {

@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"time"
 
 	"enlace/billing"
@@ -111,6 +113,12 @@ type Account struct {
 	ID           int64
 	Username     string
 	PasswordHash string
+}
+
+// seal ties a signed-in browser to the password that it signed in with.
+func (a Account) seal() string {
+	sum := sha256.Sum256([]byte(a.PasswordHash))
+	return hex.EncodeToString(sum[:16])
 }
 
 // Health of the process, as /healthz shows it.

@@ -36,7 +36,7 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	username, password, next := f.get("username"), f.get("password"), localPath(f.get("next"))
+	username, password, next := bounded(f.get("username")), f.get("password"), localPath(f.get("next"))
 	refuse := func(status int, result, text string) {
 		s.signIns.WithLabelValues(result).Inc()
 		if err := show(w, r, status, signInForm(p, username, next, text)); err != nil {
@@ -45,18 +45,18 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 	// Real time: an attacker does not wait for the process's settable clock.
 	real := time.Now()
-	if !s.byAddr.allow(remoteHost(r), real) || !s.byName.allow(strings.ToLower(username), real) {
+	if !s.byAddr.allow(network(remoteHost(r)), real) || !s.byName.allow(strings.ToLower(username), real) {
 		w.Header().Set("Retry-After", "30")
 		refuse(http.StatusTooManyRequests, "throttled", p.T("Too many attempts. Wait a moment and try again."))
 		return
 	}
-	ok, err := s.verify(r, username, password)
+	account, ok, err := s.verify(r, f.get("username"), password)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	if !ok {
-		if err := s.Staff.Audit(r.Context(), p.now, "staff:"+bounded(username), "signin", "address:"+remoteHost(r), "wrong_password"); err != nil {
+		if err := s.Staff.Audit(r.Context(), p.now, "staff:"+username, "signin", "address:"+remoteHost(r), "wrong_password"); err != nil {
 			s.logFailure(r, err)
 		}
 		refuse(http.StatusUnauthorized, "refused", p.T("User name or password is wrong."))
@@ -67,6 +67,7 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.sessions.Put(r.Context(), staffKey, username)
+	s.sessions.Put(r.Context(), sealKey, account.seal())
 	if err := s.Staff.Audit(r.Context(), p.now, "staff:"+username, "signin", "address:"+remoteHost(r), "done"); err != nil {
 		s.logFailure(r, err)
 	}
@@ -75,7 +76,7 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) {
 }
 
 // verify takes as long for an unknown account as for a wrong password.
-func (s *server) verify(r *http.Request, username, password string) (bool, error) {
+func (s *server) verify(r *http.Request, username, password string) (Account, bool, error) {
 	hash := s.nobody()
 	account, err := s.Staff.Account(r.Context(), username)
 	var domain *contracts.Error
@@ -83,16 +84,16 @@ func (s *server) verify(r *http.Request, username, password string) (bool, error
 	case err == nil:
 		hash = account.PasswordHash
 	case !errors.As(err, &domain):
-		return false, err
+		return account, false, err
 	}
 	ok, wrong := checkPassword(hash, password)
 	if wrong != nil {
-		return false, wrong
+		return account, false, wrong
 	}
-	return ok && err == nil, nil
+	return account, ok && err == nil, nil
 }
 
-// bounded keeps what a stranger typed from growing the audit.
+// bounded keeps what a stranger typed from growing the audit and the limiters. No account has a name so long.
 func bounded(s string) string {
 	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "")
 	if len(s) > 60 {

@@ -18,7 +18,9 @@
 // Nothing is issued for days before the anchor, and nothing twice. A run after downtime issues every cycle that was
 // missed, each once. An invoice is never due before the day it is issued or before the first day that it charges. What
 // changed in a cycle after it was invoiced (a plan, a suspension, a cancellation) becomes an adjustment line of the next
-// monthly invoice. The days of a cancelled invoice are not issued again by the run.
+// monthly invoice. Where none follows, because the contract has ended, the invoice is cancelled and issued anew as it
+// should be, and what was paid for it becomes credit. The days of an invoice that somebody cancelled are not issued
+// again by the run.
 //
 // # What a payment settles
 //

@@ -97,6 +97,11 @@ func ApplyCredit(invoice int64, amount contracts.Cents) Txn {
 	return move(TxnCredit, Entry{Account: CustomerCredit}, Entry{Receivable, invoice, amount})
 }
 
+// Credit gives back what was paid for an invoice that is withdrawn, as credit of the customer.
+func Credit(invoice int64, amount contracts.Cents) Txn {
+	return move(TxnCancel, Entry{Account: Receivable, Invoice: invoice}, Entry{CustomerCredit, 0, amount})
+}
+
 // Reverse undoes transactions by one that says the opposite.
 func Reverse(kind TxnKind, done ...Txn) Txn {
 	t := Txn{Kind: kind}

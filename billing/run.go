@@ -43,8 +43,8 @@ type Draft struct {
 	Period Period
 	Due    contracts.Date
 	Lines  []Line
-	// Replaces is the number of an invoice that charges days after the contract's end: unless it was paid, it is
-	// cancelled and this one issued instead, or none where no line is left.
+	// Replaces is the number of an invoice of a contract that has ended and that charges too much or too little: it is
+	// cancelled, what was paid for it becomes credit, and this one is issued instead, or none where no line is left.
 	Replaces string
 }
 
@@ -87,8 +87,9 @@ func Due(s *Subscription, today contracts.Date, policy *contracts.Policy) []Draf
 	return drafts
 }
 
-// replacements stand for invoices that charge days after the contract's end. Nothing monthly may follow them, so an
-// adjustment line would have no invoice to be on.
+// replacements stand for invoices that the end of the contract, or what changed before it, made wrong. Nothing monthly
+// may follow them, so an adjustment line would have no invoice to be on. An invoice replaced may itself have adjusted
+// others: Due is asked again when these are done.
 func (s *Subscription) replacements(charges []charge, today contracts.Date) []Draft {
 	end := s.end()
 	if end > today {
@@ -96,13 +97,12 @@ func (s *Subscription) replacements(charges []charge, today contracts.Date) []Dr
 	}
 	var drafts []Draft
 	for _, b := range s.Billed {
-		if b.Period.Until <= end || !s.adjustable(b, today) {
+		if !s.adjustable(b, today) {
 			continue
 		}
-		should := s.price(charges, b.Period)
-		if Total(should) < b.Charged {
-			drafts = append(drafts, Draft{Replaces: b.Invoice, Period: Period{b.Period.From, max(end, b.Period.From+1)},
-				Due: max(b.Due, today), Lines: should})
+		if should := s.price(charges, b.Period); Total(should) != b.Charged {
+			until := min(b.Period.Until, max(end, b.Period.From+1))
+			drafts = append(drafts, Draft{Replaces: b.Invoice, Period: Period{b.Period.From, until}, Due: max(b.Due, today), Lines: should})
 		}
 	}
 	return drafts
@@ -150,7 +150,7 @@ func (s *Subscription) adjustments(charges []charge, today contracts.Date, room 
 	var lines []Line
 	end := s.end()
 	for _, b := range s.Billed {
-		if end <= today && b.Period.Until > end || !s.adjustable(b, today) {
+		if end <= today || !s.adjustable(b, today) { // what has ended is replaced
 			continue
 		}
 		diff := max(Total(s.price(charges, b.Period))-b.Charged, -room)

@@ -83,7 +83,9 @@ func (f *fold) applyInvoice(x *Fact) {
 			d.agreement = x.AgreementID
 		}
 	case NoticeSent:
-		d.noticeOn = f.today
+		if d.noticeOn.IsZero() { // a repetition does not take back the time that the first one gave
+			d.noticeOn = f.today
+		}
 	case PaymentReceived:
 		d.paid += x.Amount
 		f.lower(x)
@@ -154,7 +156,7 @@ func (f *fold) request(x *Fact) {
 }
 
 func (f *fold) grant(x *Fact, until Date) {
-	f.release, f.releaseUntil, f.releasedAt, f.releaseWhy = x.Kind, until, f.now, f.whyFact(x)
+	f.release, f.releaseUntil, f.releaseWhy = x.Kind, until, f.whyFact(x)
 	f.releaseWhy.InvoiceID, f.releaseWhy.Due, f.releaseWhy.Open = f.levelWhy.InvoiceID, f.levelWhy.Due, f.levelWhy.Open
 }
 

@@ -129,7 +129,6 @@ type fold struct {
 
 	release      FactKind // "" when none is active
 	releaseUntil Date     // last day, of trust and temporary releases
-	releasedAt   time.Time
 	releaseWhy   Why
 
 	suspendFrom, suspendUntil Date // from inclusive, until exclusive
@@ -416,10 +415,8 @@ func (f *fold) run() {
 		return
 	}
 	switch f.release {
-	case ManualRelease:
-		if f.now.After(f.releasedAt) {
-			f.release = ""
-		}
+	case ManualRelease: // given before this run, because requests come after it
+		f.release = ""
 	case TrustUnblock, TempRelease:
 		if f.releaseUntil < f.today {
 			f.release = ""
@@ -466,8 +463,10 @@ func (f *fold) lower(payment *Fact) {
 	}
 }
 
-// held reports whether an agreement made under restriction still waits for its first instalment.
+// held reports whether an agreement made under restriction still waits for its first instalment. An agreement whose
+// first instalment was paid lets go for good, even if that payment is reversed later.
 func (f *fold) held() bool {
+	held := false
 	for id, a := range f.agreements {
 		if !a.latched {
 			continue
@@ -478,11 +477,12 @@ func (f *fold) held() bool {
 				first = d
 			}
 		}
-		if first != nil && first.open() > 0 {
-			return true
+		if first != nil {
+			a.latched = first.open() > 0
+			held = held || a.latched
 		}
 	}
-	return false
+	return held
 }
 
 // overdueCounted reports whether any invoice that could restrict is overdue.
@@ -506,10 +506,10 @@ func (f *fold) oldestOverdue() *debt {
 // status is the first that matches, from the strongest claim to the weakest.
 func (f *fold) status() (Status, Why) {
 	switch {
-	case f.pending:
-		return Pending, Why{Rule: "awaiting_activation"}
 	case f.terminated:
 		return Terminated, Why{Rule: "terminated"}
+	case f.pending:
+		return Pending, Why{Rule: "awaiting_activation"}
 	case f.suspended():
 		return SuspendedRequest, f.suspendWhy
 	case f.manual:

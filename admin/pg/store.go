@@ -61,7 +61,7 @@ func (s *Store) CreateAccount(ctx context.Context, actor, username, password str
 	return s.Audit(ctx, now, actor, "staff.create", "staff:"+username, "done")
 }
 
-// SetPassword of a member of staff. Browsers that are signed in stay so.
+// SetPassword of a member of staff. Browsers that are signed in with the old one are out.
 func (s *Store) SetPassword(ctx context.Context, actor, username, password string, now time.Time) error {
 	hash, err := admin.HashPassword(password)
 	if err != nil {

@@ -101,6 +101,10 @@ func TestBooksBalanceWhateverHappens(t *testing.T) {
 					[]billing.Line{{Description: "x", Amount: contracts.Cents(rapid.Int64Range(1, 9000).Draw(r, "amount"))}}, "test", now)
 				allowed(err)
 			},
+			"end": func(r *rapid.T) {
+				f.record(now.In(saoPaulo).Format("2006-01-02 15:04"), contracts.Fact{ContractID: rapid.SampledFrom(ids).Draw(r, "contract"),
+					Kind: contracts.Cancelled, From: contracts.DateOf(now, saoPaulo) + contracts.Date(rapid.IntRange(0, 30).Draw(r, "days from now"))})
+			},
 			"plan change": func(r *rapid.T) {
 				f.record(now.In(saoPaulo).Format("2006-01-02 15:04"), contracts.Fact{ContractID: rapid.SampledFrom(ids).Draw(r, "contract"),
 					Kind: contracts.PlanChanged, PlanID: rapid.SampledFrom([]contracts.PlanID{f.basic, f.better}).Draw(r, "plan")})

@@ -139,18 +139,19 @@ func (s *Store) CancelInvoice(ctx context.Context, number, actor, reason string,
 		if i.State() == billing.Cancelled {
 			return contracts.Conflictf("already_cancelled", "invoice %s is already cancelled", number)
 		}
+		paid, err := hasPayments(ctx, tx, i.ID)
+		if err != nil {
+			return err
+		}
+		if paid {
+			return contracts.Conflictf("has_payments", "invoice %s has payments: reverse them first", i.Number)
+		}
 		return cancel(ctx, tx, now, actor, reason, &i)
 	})
 }
 
+// cancel undoes what issued an invoice and the credit that settled it.
 func cancel(ctx context.Context, tx pgx.Tx, now time.Time, actor, reason string, i *row) error {
-	paid, err := hasPayments(ctx, tx, i.ID)
-	if err != nil {
-		return err
-	}
-	if paid {
-		return contracts.Conflictf("has_payments", "invoice %s has payments: reverse them first", i.Number)
-	}
 	done, err := transactions(ctx, tx, `t.kind in ('issue', 'credit_applied') and t.id in
 		(select r.txn_id from ledger_entry r where r.invoice_id = $1 and r.account = 'receivable')`, i.ID)
 	if err != nil {
@@ -175,6 +176,16 @@ func hasPayments(ctx context.Context, q contractspg.Querier, invoice int64) (boo
 	err := q.QueryRow(ctx, `select exists (select from payment where invoice_id = $1 and reversed_at is null)`, invoice).Scan(&paid)
 	if err != nil {
 		return false, fmt.Errorf("reading payments: %w", err)
+	}
+	return paid, nil
+}
+
+// paidPrincipal is how much of an invoice's principal standing payments settled.
+func paidPrincipal(ctx context.Context, q contractspg.Querier, invoice int64) (contracts.Cents, error) {
+	var paid contracts.Cents
+	err := q.QueryRow(ctx, `select coalesce(sum(principal_cents), 0)::bigint from payment where invoice_id = $1 and reversed_at is null`, invoice).Scan(&paid)
+	if err != nil {
+		return 0, fmt.Errorf("reading payments: %w", err)
 	}
 	return paid, nil
 }

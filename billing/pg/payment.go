@@ -118,18 +118,28 @@ func (s *Store) Reverse(ctx context.Context, payment int64, actor, reason string
 		if !p.ReversedAt.IsZero() {
 			return contracts.Conflictf("already_reversed", "payment %d is already reversed", payment)
 		}
+		i, err := invoiceByNumber(ctx, tx, p.Invoice)
+		if err != nil {
+			return err
+		}
+		var given billing.Txn // where the invoice was withdrawn after the payment, its principal is credit too
+		became := p.Used.Credit
+		if i.State() == billing.Cancelled {
+			given = billing.Credit(i.ID, p.Used.Principal)
+			became += p.Used.Principal
+		}
 		credit, err := creditOf(ctx, tx, p.Contract)
 		if err != nil {
 			return err
 		}
-		if p.Used.Credit > credit {
-			return contracts.Conflictf("credit_used", "%s of payment %d became credit that has settled another invoice", p.Used.Credit, payment)
+		if became > credit {
+			return contracts.Conflictf("credit_used", "%s of payment %d became credit that has settled another invoice", became, payment)
 		}
 		done, err := transactions(ctx, tx, `t.payment_id = $1`, payment)
 		if err != nil {
 			return err
 		}
-		err = post(ctx, tx, posting{at: now, contract: p.Contract, payment: p.ID, actor: actor}, billing.Reverse(billing.TxnReversal, done...))
+		err = post(ctx, tx, posting{at: now, contract: p.Contract, payment: p.ID, actor: actor}, billing.Reverse(billing.TxnReversal, append(done, given)...))
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package pg
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,23 +113,33 @@ func issueContract(ctx context.Context, tx pgx.Tx, id contracts.ContractID, now 
 	if err != nil {
 		return 0, err
 	}
+	s := billing.Subscription{Contract: d.Contract, Facts: d.Facts, Tariffs: tariffs, Spans: d.Timeline(contracts.Options{}).Spans}
 	today := contracts.DateOf(now, d.Contract.Zone)
-	billed, err := readBilled(ctx, tx, id)
-	if err != nil {
-		return 0, err
-	}
-	drafts := billing.Due(&billing.Subscription{Contract: d.Contract, Facts: d.Facts, Tariffs: tariffs, Billed: billed,
-		Spans: d.Timeline(contracts.Options{}).Spans}, today, &contracts.RulesAt(d.Rules, now).Policy)
-	for _, draft := range drafts {
-		if draft.Replaces != "" {
-			withdrawn, err := withdraw(ctx, tx, now, actor, draft.Replaces)
-			if err != nil {
-				return 0, err
-			}
-			if !withdrawn || len(draft.Lines) == 0 {
+	var drafts, next []billing.Draft
+	for {
+		if s.Billed, err = readBilled(ctx, tx, id); err != nil {
+			return 0, err
+		}
+		next = billing.Due(&s, today, &contracts.RulesAt(d.Rules, now).Policy)
+		wrong := 0
+		for _, draft := range next {
+			if draft.Replaces == "" {
 				continue
 			}
+			wrong++
+			if err := withdraw(ctx, tx, now, actor, draft.Replaces); err != nil {
+				return 0, err
+			}
+			if len(draft.Lines) > 0 {
+				drafts = append(drafts, draft)
+			}
 		}
+		if wrong == 0 {
+			break
+		}
+	}
+	slices.SortFunc(drafts, func(a, b billing.Draft) int { return cmp.Compare(a.Period.From, b.Period.From) })
+	for _, draft := range append(drafts, next...) {
 		carried, err := carry(ctx, tx, id, billing.Total(draft.Lines))
 		if err != nil {
 			return 0, err
@@ -144,16 +155,21 @@ func issueContract(ctx context.Context, tx pgx.Tx, id contracts.ContractID, now 
 	return issued, nil
 }
 
-// withdraw cancels an invoice that charges days after the contract's end, unless somebody paid it.
-func withdraw(ctx context.Context, tx pgx.Tx, now time.Time, actor, number string) (bool, error) {
+// withdraw cancels an invoice that the contract's end made wrong. What was paid for it becomes the customer's credit,
+// which settles the invoice that replaces it.
+func withdraw(ctx context.Context, tx pgx.Tx, now time.Time, actor, number string) error {
 	i, err := invoiceByNumber(ctx, tx, number)
 	if err != nil {
-		return false, err
+		return err
 	}
-	if paid, err := hasPayments(ctx, tx, i.ID); err != nil || paid {
-		return false, err
+	paid, err := paidPrincipal(ctx, tx, i.ID)
+	if err != nil {
+		return err
 	}
-	return true, cancel(ctx, tx, now, actor, "charged days after the contract's end", &i)
+	if err := cancel(ctx, tx, now, actor, "the contract's end changed what it charges", &i); err != nil {
+		return err
+	}
+	return post(ctx, tx, posting{at: now, contract: i.Contract, actor: actor}, billing.Credit(i.ID, paid))
 }
 
 // carry are the open fees that the next invoice takes over: all of them, unless they are a credit that it has no room for.
@@ -173,7 +189,7 @@ func carry(ctx context.Context, tx pgx.Tx, id contracts.ContractID, room contrac
 
 // candidates are contracts, in order of number, that may have something to issue: more than really have, never fewer.
 // For every due day there is one date before which the days invoiced so far must end, or else nothing can be issued yet.
-// Dates are widened by a day, because contracts live in different zones.
+// The query's dates are widened by a day, because contracts live in different zones; each is then held against its own.
 func candidates(ctx context.Context, q contractspg.Querier, now time.Time, daysBefore int) ([]contracts.ContractID, error) {
 	today := contracts.DateOf(now, time.UTC)
 	var starts, ends [31]time.Time // of the cycle, by due day, in which an invoice due on the last day to look at lies
@@ -185,34 +201,61 @@ func candidates(ctx context.Context, q contractspg.Querier, now time.Time, daysB
 	if err != nil {
 		return nil, fmt.Errorf("looking for contracts to invoice: %w", err)
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[contracts.ContractID])
+	var ids []contracts.ContractID
+	var id contracts.ContractID
+	var zone *string // where the query decided by a date, which is to be the contract's own
+	var dueDay *int
+	var timing *contracts.Timing
+	var upto *time.Time
+	_, err = pgx.ForEachRow(rows, []any{&id, &zone, &dueDay, &timing, &upto}, func() error {
+		if zone != nil {
+			// A contract whose zone cannot be read is looked at, so that the run tells of the error.
+			if loc, err := contractspg.Zone(*zone); err == nil && !wanted(contracts.DateOf(now, loc).AddDays(daysBefore), *dueDay, *timing, goDate(upto)) {
+				return nil
+			}
+		}
+		if n := len(ids); n == 0 || ids[n-1] != id {
+			ids = append(ids, id)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("looking for contracts to invoice: %w", err)
 	}
 	return ids, nil
 }
 
+// wanted reports whether an invoice due by a day charges days that no invoice up to a date has charged.
+func wanted(by contracts.Date, dueDay int, timing contracts.Timing, upto contracts.Date) bool {
+	c := billing.CycleAt(by, dueDay, contracts.Postpaid)
+	if timing == contracts.Prepaid {
+		return upto < c.Until
+	}
+	return upto < c.From
+}
+
 // candidateQuery finds contracts whose invoiced days end too early and that had not ended by then, and contracts that
-// were charged beyond their end. An end long ago is believed to the day: its zone cannot matter any more.
+// were charged beyond their end before it was known. An end long ago is believed to two days: its zone cannot matter
+// any more.
 const candidateQuery = `
 	with ended as materialized (
-		select contract_id, min(greatest((at at time zone 'UTC')::date, from_date)) as on_date
+		select contract_id, min(greatest((at at time zone 'UTC')::date, from_date)) as on_date, max(at) as known_at
 		from fact where kind = 'cancel_contract' group by contract_id
 	), late as materialized (
-		select c.id, c.starts_pending, c.exempt, coalesce((select max(upper(i.period)) from invoice i
+		select c.id, c.zone, c.due_day, c.timing, c.starts_pending, c.exempt, coalesce((select max(upper(i.period)) from invoice i
 			where i.contract_id = c.id and i.kind = 'monthly'), c.billing_anchor) as upto
 		from contract c
 		cross join lateral (select case c.timing when 'prepaid' then ($2::date[])[c.due_day] else ($1::date[])[c.due_day] end as upto) want
 		where c.billing_anchor < want.upto and not exists (select from invoice i where i.contract_id = c.id and i.kind = 'monthly'
 			and i.due >= ($1::date[])[c.due_day] and upper(i.period) >= want.upto)
 	)
-	select l.id from late l left join ended e on e.contract_id = l.id
+	select l.id, l.zone, l.due_day, l.timing, l.upto from late l left join ended e on e.contract_id = l.id
 	where (not l.starts_pending or exists (select from fact f where f.contract_id = l.id and f.kind = 'activate'))
 	and (not l.exempt or exists (select from fact f where f.contract_id = l.id and f.kind = 'settings'))
-	and (e.on_date is null or e.on_date > l.upto or (e.on_date = l.upto and e.on_date + 70 >= $3::date))
+	and (e.on_date is null or e.on_date > l.upto + 1 or (e.on_date >= l.upto and e.on_date + 70 >= $3::date))
 	union
-	select e.contract_id from ended e join invoice i on i.contract_id = e.contract_id
-	where i.kind = 'monthly' and i.cancelled_at is null and upper(i.period) > e.on_date
+	select e.contract_id, null, null, null, null from ended e join invoice i on i.contract_id = e.contract_id
+	where i.kind = 'monthly' and i.cancelled_at is null and upper(i.period) > e.on_date and i.issued_at <= e.known_at
 	and upper(i.period) + 70 >= $3::date and e.on_date <= $3::date + 1
 	order by 1`
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ type story struct {
 	nas      *nastest.NAS
 	contract string // number of the contract
 	device   float64
+	ahead    atomic.Int64 // of the machine's clock, where the story's stands
 }
 
 const (
@@ -42,9 +44,11 @@ func local(s string) time.Time {
 func provide(t *testing.T, p *program, dialect, source string) *story {
 	t.Helper()
 	s := &story{program: p}
+	s.ahead.Store(int64(time.Until(local("2026-01-15 10:00:00"))))
 	var err error
 	s.nas, err = nastest.New(nastest.Config{Dialect: dialect, AuthAddr: p.auth, AcctAddr: p.acct, Secret: []byte(storySecret),
-		LocalAddr: source + ":0", Interim: -1, Timeout: time.Second, NASIdentifier: "bras-1"})
+		LocalAddr: source + ":0", Interim: -1, Timeout: time.Second, NASIdentifier: "bras-1",
+		Ahead: func() time.Duration { return time.Duration(s.ahead.Load()) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +68,7 @@ func provide(t *testing.T, p *program, dialect, source string) *story {
 // now sets the program's clock to a local instant.
 func (s *story) now(at string) {
 	s.t.Helper()
+	s.ahead.Store(int64(time.Until(local(at))))
 	s.api("PUT", "/api/v1/clock", object{"now": local(at).Format(time.RFC3339)}, 200)
 }
 

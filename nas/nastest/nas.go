@@ -42,6 +42,10 @@ type Config struct {
 	Load    float64       // share of its rates that a session uses; default 0.1
 	Garden  nas.Garden    // names by which the wall is recognised; default nas.DefaultGarden()
 	Quirks  Quirks
+
+	// Ahead is how far the clock that Acct-Session-Time is measured by stands before the machine's, where a test moves
+	// the server's clock; nil: not at all.
+	Ahead func() time.Duration
 }
 
 // Quirks are ways in which access servers misbehave.

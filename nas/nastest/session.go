@@ -41,6 +41,7 @@ type state struct {
 	class    []radius.Attribute
 	applied  applied
 	started  time.Time
+	ahead    time.Duration // Config.Ahead at the start
 	interim  time.Duration
 	counted  time.Time // traffic is counted up to here
 	in, out  uint64    // octets from and to the subscriber
@@ -153,7 +154,7 @@ func (s *Session) begin(ctx context.Context) error {
 		return err
 	}
 	now := time.Now()
-	st := state{online: true, id: id, started: now, counted: now, accepted: accept.Attributes, interim: n.cfg.Interim}
+	st := state{online: true, id: id, started: now, ahead: n.ahead(), counted: now, accepted: accept.Attributes, interim: n.cfg.Interim}
 	if st.applied, err = readAccept(n.cfg.Dialect, accept); err != nil {
 		return fmt.Errorf("the Access-Accept cannot be applied: %w", err)
 	}
@@ -358,7 +359,7 @@ func (s *Session) send(ctx context.Context, st state, status rfc2866.AcctStatusT
 	_ = rfc2865.UserName_AddString(p, s.login)
 	n.describe(p, s)
 	_ = rfc2865.FramedIPAddress_Add(p, net.IP(st.ip.AsSlice()))
-	_ = rfc2866.AcctSessionTime_Add(p, rfc2866.AcctSessionTime(st.counted.Sub(st.started)/time.Second))
+	_ = rfc2866.AcctSessionTime_Add(p, rfc2866.AcctSessionTime(max(0, st.counted.Sub(st.started)+n.ahead()-st.ahead)/time.Second))
 	if status != rfc2866.AcctStatusType_Value_Start {
 		_ = rfc2866.AcctInputOctets_Add(p, rfc2866.AcctInputOctets(uint32(st.in)))
 		_ = rfc2866.AcctOutputOctets_Add(p, rfc2866.AcctOutputOctets(uint32(st.out)))
@@ -375,6 +376,13 @@ func (s *Session) send(ctx context.Context, st state, status rfc2866.AcctStatusT
 		p.Add(rfc2865.Class_Type, c)
 	}
 	return n.sendAccounting(ctx, p)
+}
+
+func (n *NAS) ahead() time.Duration {
+	if n.cfg.Ahead == nil {
+		return 0
+	}
+	return n.cfg.Ahead()
 }
 
 func (n *NAS) accountDevice(ctx context.Context, status rfc2866.AcctStatusType) error {
