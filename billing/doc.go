@@ -13,7 +13,8 @@
 // pending; the last one ends on the day of cancellation, which is not charged. What a contract is at the end of a day in
 // its own zone decides that day: activated at noon, it is charged; cancelled at noon, it is not; a plan changed at noon
 // costs the new price all day. Days suspended at the subscriber's request and days on which the contract is exempt are
-// not charged. Days restricted or blocked for debt are charged like any other.
+// not charged, and neither are days blocked once they have passed, unless the policy says accrue_while_blocked; days
+// reduced are charged like any other.
 //
 // Nothing is issued for days before the anchor, and nothing twice. A run after downtime issues every cycle that was
 // missed, each once. An invoice is never due before the day it is issued or before the first day that it charges. What

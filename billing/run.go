@@ -61,7 +61,7 @@ func Due(s *Subscription, today contracts.Date, policy *contracts.Policy) []Draf
 	if c.BillingAnchor.IsZero() {
 		return nil
 	}
-	charges := s.charges()
+	charges := s.charges(today, policy.AccrueWhileBlocked)
 	drafts := s.replacements(charges, today)
 	replaced := len(drafts)
 	for cy := CycleAt(c.BillingAnchor, c.DueDay, c.Timing); ; cy = cy.Next(c.DueDay, c.Timing) {
@@ -172,8 +172,9 @@ type charge struct {
 // forever ends the last stretch.
 var forever = contracts.NewDate(9999, time.January, 1)
 
-// charges are the days that cost something, in order, without overlap.
-func (s *Subscription) charges() []charge {
+// charges are the days that cost something, in order, without overlap. Days blocked are free once they have passed,
+// unless the policy charges them; a block that is only foreseen may not come.
+func (s *Subscription) charges(today contracts.Date, accrueBlocked bool) []charge {
 	zone := s.Contract.Zone
 	exempt := s.exempt()
 	var out []charge
@@ -184,6 +185,9 @@ func (s *Subscription) charges() []charge {
 		}
 		if !span.Until.IsZero() {
 			p.Until = contracts.DateOf(span.Until, zone)
+		}
+		if blocked := span.Status == contracts.BlockedAuto || span.Status == contracts.BlockedManual; blocked && !accrueBlocked {
+			p.From = max(p.From, min(today, p.Until))
 		}
 		if p.Days() == 0 || span.Status == contracts.Pending || span.Status == contracts.Terminated || span.Status == contracts.SuspendedRequest {
 			continue

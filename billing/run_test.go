@@ -208,7 +208,7 @@ func TestDueSuspendedAndExempt(t *testing.T) {
 		"2026-03-10..2026-04-10 due 2026-04-30: 32.26", "2026-04-10..2026-05-10 due 2026-05-10: 50.00")
 }
 
-func TestDueChargesWhileBlockedForDebt(t *testing.T) {
+func TestDueWhileBlockedForDebt(t *testing.T) {
 	s := sub(contracts.Postpaid, nil,
 		contracts.Fact{ID: 1, Kind: contracts.InvoiceIssued, At: at("2026-01-31 06:00"), InvoiceID: "F1", Amount: 8387, Due: day("2026-02-10")},
 		contracts.Fact{ID: 2, Kind: contracts.NoticeSent, At: at("2026-02-11 08:00"), InvoiceID: "F1"})
@@ -216,7 +216,11 @@ func TestDueChargesWhileBlockedForDebt(t *testing.T) {
 		t.Fatalf("the contract is %s", st)
 	}
 	s.Billed = []Billed{{Period: Period{day("2026-01-15"), day("2026-03-10")}, Charged: 18387}}
-	expect(t, "blocked", Due(s, day("2026-03-31"), &policy), "2026-03-10..2026-04-10 due 2026-04-10: 100.00")
+	// Blocked since 12 March: the days gone by are free, those ahead may still be used and are charged.
+	expect(t, "blocked", Due(s, day("2026-03-31"), &policy), "2026-03-10..2026-04-10 due 2026-04-10: 6.45 32.26")
+	accrue := policy
+	accrue.AccrueWhileBlocked = true
+	expect(t, "blocked and charged", Due(s, day("2026-03-31"), &accrue), "2026-03-10..2026-04-10 due 2026-04-10: 100.00")
 }
 
 func TestDueCancelledInvoiceIsNotIssuedAgain(t *testing.T) {

@@ -41,6 +41,8 @@ type Policy struct {
 	FinePercentBP     int `json:"fine_bp" yaml:"fine_bp"`         // late fine in basis points of the open amount; law: at most 200
 	InterestMonthlyBP int `json:"interest_bp" yaml:"interest_bp"` // simple interest per 30 days in basis points; law: at most 100
 
+	AccrueWhileBlocked bool `json:"accrue_while_blocked" yaml:"accrue_while_blocked"` // days blocked, for debt or by hand, are charged
+
 	GenerateDaysBefore int `json:"generate_days_before" yaml:"generate_days_before"` // invoices are issued this many days before they are due
 }
 

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -74,6 +76,9 @@ func scanInvoice(r pgx.CollectableRow) (row, error) {
 
 // invoiceByNumber reads an invoice. Its amounts are final for the transaction only under the contract's lock.
 func invoiceByNumber(ctx context.Context, q contractspg.Querier, number string) (row, error) {
+	if !utf8.ValidString(number) || strings.ContainsRune(number, 0) { // PostgreSQL's text holds neither
+		return row{}, contracts.NotFoundf("there is no invoice %q", number)
+	}
 	rows, err := q.Query(ctx, `select `+invoiceColumns+` from invoice i join contract c on c.id = i.contract_id where i.number = $1`, number)
 	if err != nil {
 		return row{}, fmt.Errorf("reading invoice %s: %w", number, err)

@@ -135,7 +135,7 @@ func TestConfigThatCannotBe(t *testing.T) {
 		{"key: 00\n", "unknown field \"key\""},
 		{"provider: [\n", "[1:11]"},
 		{"walled_timeout: soon\n", "[1:17]"},
-		{"reject_delay: 5\n", "reject"},
+		{"reject_delay: 5\n", "RejectDelay"},
 		{"log_level: loud\n", "--log-level"},
 	} {
 		if _, err := parseConfig(t, test.file); err == nil || !strings.Contains(err.Error(), test.want) {

@@ -27,7 +27,7 @@ import (
 
 // demoCmd serves with a demonstration provider and a simulated access server that keeps its subscribers online.
 type demoCmd struct {
-	Online int `default:"300" env:"ENLACE_DEMO_ONLINE" help:"How many of the provider's subscribers the simulated access server keeps online (0 to 1000)."`
+	Online int `default:"300" env:"ENLACE_DEMO_ONLINE" help:"How many of the provider's subscribers the simulated access server keeps online (0 to 400)."`
 }
 
 const (
@@ -48,8 +48,8 @@ func (c *demoCmd) Run(ctx context.Context, cfg *Config, out io.Writer) error {
 	if cfg.Clock == "" {
 		cfg.Clock = time.Now().Format(time.RFC3339) // now, but settable: the panel can move it
 	}
-	if c.Online < 0 || c.Online > 1000 {
-		return fmt.Errorf("online is 0 to 1000")
+	if c.Online < 0 || c.Online > demoSubscribers {
+		return fmt.Errorf("online is 0 to %d, all of the provider's subscribers", demoSubscribers)
 	}
 	log := cfg.logger(os.Stderr).Level(demoLevel(cfg))
 	n, err := newNode(ctx, cfg, log)
@@ -70,9 +70,14 @@ func (c *demoCmd) Run(ctx context.Context, cfg *Config, out io.Writer) error {
 	if n.projection.start, err = n.projection.load(ctx); err != nil {
 		return err
 	}
+	server, err := n.simulator()
+	if err != nil {
+		return err
+	}
+	defer server.Close()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.run(ctx) })
-	g.Go(func() error { return n.simulate(ctx, people, c.Online) })
+	g.Go(func() error { return n.simulate(ctx, server, people, c.Online) })
 	n.printDemo(out, people)
 	return g.Wait()
 }
@@ -138,7 +143,7 @@ func (n *node) seedDemo(ctx context.Context, out io.Writer) ([]demoPerson, error
 	case seeded:
 		return people, n.catchUp(ctx)
 	case used:
-		return nil, errors.New("the database is already a provider's; the demonstration needs an empty one")
+		return nil, n.notEmpty(ctx)
 	}
 	fmt.Fprintln(out, "Making a demonstration provider with", demoSubscribers, "subscribers and eighty days of life ...")
 	now := n.clock.Now()
@@ -172,6 +177,20 @@ func (n *node) seedDemo(ctx context.Context, out io.Writer) ([]demoPerson, error
 		}
 	}
 	return people, n.seedDevices(ctx, now)
+}
+
+// notEmpty says why the demonstration cannot use a database with a provider in it, and what to do where that is what an
+// interrupted first start of the demonstration left.
+func (n *node) notEmpty(ctx context.Context) error {
+	var ours bool
+	err := n.db.pool.QueryRow(ctx, `select not exists (select from audit where act = 'customer.create' and actor <> 'demo')`).Scan(&ours)
+	switch {
+	case err != nil:
+		return err
+	case ours && n.db.cluster != nil:
+		return fmt.Errorf("an earlier start was interrupted before the demonstration was complete: delete %s and %s, then start again", n.cfg.DataDir, n.db.cluster.DataDir)
+	}
+	return errors.New("the database is already a provider's; the demonstration needs an empty one")
 }
 
 // catchUp moves the clock to the last fact where an earlier run of the demonstration had moved it ahead, so that
@@ -257,17 +276,21 @@ func (n *node) seedDevices(ctx context.Context, now time.Time) error {
 	return n.stores.devices.CreateDevice(ctx, "demo", now, &bras)
 }
 
-// simulate keeps subscribers online on an access server in memory, over real datagrams, until ctx ends.
-func (n *node) simulate(ctx context.Context, people []demoPerson, online int) error {
+// simulator is an access server in memory, over real datagrams.
+func (n *node) simulator() (*nastest.NAS, error) {
 	server, err := nastest.New(nastest.Config{
 		Dialect: "accel-ppp", AuthAddr: loopback(n.door.AuthAddrs()[0]), AcctAddr: loopback(n.door.AcctAddrs()[0]), Secret: []byte(demoSecret),
 		LocalAddr: demoSource + ":0", CoAListen: demoSource + ":3799", NASIdentifier: demoDevice, NASIP: netip.MustParseAddr(demoSource),
 		Interim: 10 * time.Second, Redial: 2 * time.Second, Garden: n.cfg.garden(),
 	})
 	if err != nil {
-		return fmt.Errorf("starting the simulated access server: %w", err)
+		return nil, fmt.Errorf("starting the simulated access server: %w", err)
 	}
-	defer server.Close()
+	return server, nil
+}
+
+// simulate keeps subscribers online on the access server until ctx ends.
+func (n *node) simulate(ctx context.Context, server *nastest.NAS, people []demoPerson, online int) error {
 	// It has just been switched on: what an earlier run left open is closed.
 	if err := server.AccountingOn(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("the simulated access server gets no answer: %w", err)

@@ -28,7 +28,7 @@ type cli struct {
 	Simulate simulateCmd `cmd:"" help:"Run a decision table against the engine; needs no database."`
 
 	Config     Config           `embed:"" group:"Configuration"`
-	ConfigFile kong.ConfigFlag  `name:"config" env:"ENLACE_CONFIG" placeholder:"FILE" help:"Configuration file (YAML)."`
+	ConfigFile kong.ConfigFlag  `name:"config" env:"ENLACE_CONFIG" placeholder:"FILE" help:"Configuration file (YAML): the flags' names with _ for -, such as database_url."`
 	Version    kong.VersionFlag `help:"Print the version."`
 }
 

@@ -181,6 +181,7 @@ func (n *node) startProjection(ctx context.Context) error {
 		return err
 	}
 	n.sessions.Observe(n.reconciler)
+	n.clock.OnMove(p.markFresh)
 	n.clock.OnMove(n.reconciler.Kick)
 	return nil
 }
@@ -194,7 +195,8 @@ func (n *node) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	requests, cutRequests := context.WithCancel(context.WithoutCancel(ctx))
 	defer cutRequests()
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		BaseContext: func(net.Listener) context.Context { return requests }}
 	g.Go(func() error {
 		if err := server.Serve(n.listener); !errors.Is(err, http.ErrServerClosed) {

@@ -154,10 +154,15 @@ func (p *projection) keepFresh(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if asOf := p.feed.Status().AsOf; !asOf.IsZero() {
-				p.directory.SetFresh(p.now().Add(-time.Since(asOf)))
-			}
+			p.markFresh()
 		}
+	}
+}
+
+// markFresh is also called when the clock was moved: the directory did not age by that.
+func (p *projection) markFresh() {
+	if asOf := p.feed.Status().AsOf; !asOf.IsZero() {
+		p.directory.SetFresh(p.now().Add(-time.Since(asOf)))
 	}
 }
 

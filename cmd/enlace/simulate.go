@@ -139,7 +139,7 @@ type tableRow struct {
 // parseTable reads a decision table and refuses unknown keys.
 func parseTable(b []byte) (*decisionTable, error) {
 	var t decisionTable
-	if err := decodeYAML(b, &t); err != nil {
+	if err := decodeYAML(b, &t, true); err != nil {
 		return nil, fmt.Errorf("reading the decision table:\n%w", err)
 	}
 	t.policy, t.notices, t.zone = contracts.DefaultPolicy(), true, nil

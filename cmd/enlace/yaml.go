@@ -9,15 +9,15 @@ import (
 )
 
 // decodeYAML reads a file that a person wrote; unknown keys are refused where the target is a struct. An empty file sets
-// nothing. Errors show the place. The library panics on some malformed text, which is an error in the text like any other.
-func decodeYAML(b []byte, into any) (err error) {
+// nothing. Errors name the place, with the text around it where that cannot hold secrets. The library panics on some malformed text, which is an error in the text like any other.
+func decodeYAML(b []byte, into any, showText bool) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the text is not YAML that can be understood")
 		}
 	}()
 	if err := yaml.UnmarshalWithOptions(b, into, yaml.Strict()); err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%s", yaml.FormatError(err, false, true))
+		return fmt.Errorf("%s", yaml.FormatError(err, false, showText))
 	}
 	return nil
 }
