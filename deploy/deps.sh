@@ -7,7 +7,7 @@ set -eu
 parts='
 postgresql  run   postgresql               the database server: it keeps everything, privately under ./var, and tests run on it
 radclient   run   freeradius-utils         an independent RADIUS client: tests log in with it, and so can you
-chromium    test  chromium-headless-shell  a browser without a window: tests look at the panel with it
+browser     test  chromium-headless-shell  a browser without a window: tests look at the panel with it
 '
 needs=${1:-all}
 
@@ -25,7 +25,7 @@ radclient() {
 	return 1
 }
 
-chromium() {
+browser() {
 	for program in chromium-headless-shell chromium google-chrome chrome; do
 		command -v "$program" >/dev/null && return 0
 	done

@@ -75,10 +75,13 @@ func (c *demoCmd) Run(ctx context.Context, cfg *Config, out io.Writer) error {
 		return err
 	}
 	defer server.Close()
+	if err := n.pointCommands(ctx, server.CoAAddr()); err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.run(ctx) })
 	g.Go(func() error { return n.simulate(ctx, server, people, c.Online) })
-	n.printDemo(out, people)
+	n.printDemo(out, people, server.CoAAddr())
 	return g.Wait()
 }
 
@@ -272,7 +275,7 @@ func (n *node) seedDevices(ctx context.Context, now time.Time) error {
 		return err
 	}
 	bras := nas.Device{Name: demoDevice, Source: netip.MustParsePrefix(demoSource + "/32"), Secret: []byte(demoSecret), Dialect: "accel-ppp",
-		CoA: netip.MustParseAddrPort(demoSource + ":3799"), NASIdentifier: demoDevice, MessageAuthenticator: nas.RequireMA, InterimSeconds: 60, CommandsPerSecond: 100}
+		NASIdentifier: demoDevice, MessageAuthenticator: nas.RequireMA, InterimSeconds: 60, CommandsPerSecond: 100}
 	return n.stores.devices.CreateDevice(ctx, "demo", now, &bras)
 }
 
@@ -280,13 +283,23 @@ func (n *node) seedDevices(ctx context.Context, now time.Time) error {
 func (n *node) simulator() (*nastest.NAS, error) {
 	server, err := nastest.New(nastest.Config{
 		Dialect: "accel-ppp", AuthAddr: loopback(n.door.AuthAddrs()[0]), AcctAddr: loopback(n.door.AcctAddrs()[0]), Secret: []byte(demoSecret),
-		LocalAddr: demoSource + ":0", CoAListen: demoSource + ":3799", NASIdentifier: demoDevice, NASIP: netip.MustParseAddr(demoSource),
+		LocalAddr: demoSource + ":0", CoAListen: demoSource + ":0", NASIdentifier: demoDevice, NASIP: netip.MustParseAddr(demoSource),
 		Interim: 10 * time.Second, Redial: 2 * time.Second, Garden: n.cfg.garden(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("starting the simulated access server: %w", err)
 	}
 	return server, nil
+}
+
+// pointCommands tells the simulated device's address for commands, which is another one at every start.
+func (n *node) pointCommands(ctx context.Context, to netip.AddrPort) error {
+	d, err := n.stores.devices.DeviceByName(ctx, demoDevice)
+	if err != nil {
+		return err
+	}
+	d.CoA = to
+	return n.stores.devices.UpdateDevice(ctx, "demo", n.clock.Now(), &d)
 }
 
 // simulate keeps subscribers online on the access server until ctx ends.
@@ -312,13 +325,13 @@ func loopback(a netip.AddrPort) string {
 }
 
 // printDemo tells the newcomer what is there and what to try.
-func (n *node) printDemo(out io.Writer, people []demoPerson) {
+func (n *node) printDemo(out io.Writer, people []demoPerson, commands netip.AddrPort) {
 	auth := loopback(n.door.AuthAddrs()[0])
 	fmt.Fprintf(out, "\nEnlace is up.\n\n")
 	fmt.Fprintf(out, "  RADIUS authentication  %v udp\n  RADIUS accounting      %v udp\n", n.door.AuthAddrs(), n.door.AcctAddrs())
 	fmt.Fprintf(out, "  Panel and API          http://%s\n", n.listener.Addr())
 	fmt.Fprintf(out, "  Sign in as             %s, password %s\n", staffName, n.password)
-	fmt.Fprintf(out, "  Simulated network      device %s, commands to %s:3799\n", demoDevice, demoSource)
+	fmt.Fprintf(out, "  Simulated network      device %s, commands to %s\n", demoDevice, commands)
 	fmt.Fprintf(out, "\nLogins to try, one line each:\n")
 	want := []struct {
 		what    string

@@ -291,7 +291,7 @@ func (n *node) runJobs(ctx context.Context) {
 	} else if issued > 0 {
 		n.log.Info().Int("invoices", issued).Msg("invoices issued")
 	}
-	runner := notices.Runner{Store: n.stores.contracts, Channels: n.channels, Provider: n.cfg.Provider, Log: n.log}
+	runner := notices.Runner{Store: n.stores.contracts, Channels: n.channels, Provider: n.cfg.Provider, Now: n.clock.Now, Log: n.log}
 	if _, err := runner.Run(ctx, now); err != nil && ctx.Err() == nil {
 		n.log.Error().Err(err).Msg("the notice run failed; it is tried again")
 	}
