@@ -328,7 +328,7 @@ func TestUnknownDeviceIsSilent(t *testing.T) {
 	cfg.Metrics = reg
 	w := newHandler(t, cfg)
 	q := request(t, user("ana@isp"), pap("secret-ana@isp"))
-	if w.handle(&packet{datagram: q, from: netip.MustParseAddrPort("192.0.2.9:1000"), now: doorNow}) != nil {
+	if w.giveFrom(netip.MustParseAddrPort("192.0.2.9:1000"), q) != nil {
 		t.Error("an unknown device got a reply")
 	}
 	want := `

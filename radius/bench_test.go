@@ -50,7 +50,7 @@ func TestPathAllocatesNothing(t *testing.T) {
 	for name, credential := range map[string]func(string, string) func(*layeh.Packet) error{"PAP": papOf, "CHAP": chapOf, "MSCHAPv2": msCHAPv2Of(t)} {
 		w := newHandler(t, crowdConfig(1000))
 		all := crowd(t, credential)
-		p := &packet{from: doorFrom, now: doorNow}
+		p := &packet{from: doorFrom, now: doorNow, device: w.door.devices.lookup(doorFrom.Addr())}
 		i := 0
 		one := func() {
 			p.datagram = all[i%len(all)]
@@ -76,7 +76,7 @@ func msCHAPv2Of(t testing.TB) func(login, password string) func(*layeh.Packet) e
 func benchmarkHandler(b *testing.B, credential func(string, string) func(*layeh.Packet) error) {
 	w := newHandler(b, crowdConfig(100_000))
 	all := crowd(b, credential)
-	p := &packet{from: doorFrom, now: doorNow}
+	p := &packet{from: doorFrom, now: doorNow, device: w.door.devices.lookup(doorFrom.Addr())}
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
@@ -99,7 +99,7 @@ func BenchmarkMSCHAPv2(b *testing.B) {
 func BenchmarkReject(b *testing.B) {
 	w := newHandler(b, crowdConfig(1000))
 	all := crowd(b, func(string, string) func(*layeh.Packet) error { return pap("wrong") })
-	p := &packet{from: doorFrom, now: doorNow}
+	p := &packet{from: doorFrom, now: doorNow, device: w.door.devices.lookup(doorFrom.Addr())}
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
@@ -113,7 +113,7 @@ func BenchmarkReject(b *testing.B) {
 
 func BenchmarkRetransmission(b *testing.B) {
 	w := newHandler(b, crowdConfig(1000))
-	p := &packet{datagram: crowd(b, papOf)[0], from: doorFrom, now: doorNow}
+	p := &packet{datagram: crowd(b, papOf)[0], from: doorFrom, now: doorNow, device: w.door.devices.lookup(doorFrom.Addr())}
 	b.ReportAllocs()
 	for b.Loop() {
 		if w.handleSafely(p) == nil {

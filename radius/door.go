@@ -7,7 +7,6 @@ import (
 	"hash/maphash"
 	"net"
 	"net/netip"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -67,7 +66,7 @@ type Door struct {
 	warnings     interval
 	panics       interval
 
-	workers              []*worker
+	sockets              []*socket
 	authAddrs, acctAddrs []netip.AddrPort
 }
 
@@ -111,7 +110,7 @@ func (d *Door) listen(p port, addresses []string, workers int) (bound []netip.Ad
 			local := localAddr(conns[0])
 			bound = append(bound, local)
 			for _, c := range conns {
-				d.workers = append(d.workers, newWorker(d, p, c, local.Addr().IsUnspecified()))
+				d.sockets = append(d.sockets, &socket{newWorker(d, p), c, local.Addr().IsUnspecified()})
 			}
 		}
 	}
@@ -138,13 +137,13 @@ func (d *Door) Run(ctx context.Context) error {
 	defer cancel()
 	var serving sync.WaitGroup
 	serving.Go(func() { d.delay.run(ctx) })
-	for _, w := range d.workers {
-		serving.Go(w.serve)
+	for _, s := range d.sockets {
+		serving.Go(s.serve)
 	}
 	<-ctx.Done()
-	for _, w := range d.workers {
-		if err := w.conn.SetReadDeadline(time.Unix(1, 0)); err != nil && !errors.Is(err, net.ErrClosed) {
-			return fmt.Errorf("radius: ending the reading of %s: %w", w.conn.LocalAddr(), err)
+	for _, s := range d.sockets {
+		if err := s.conn.SetReadDeadline(time.Unix(1, 0)); err != nil && !errors.Is(err, net.ErrClosed) {
+			return fmt.Errorf("radius: ending the reading of %s: %w", s.conn.LocalAddr(), err)
 		}
 	}
 	serving.Wait()
@@ -156,40 +155,8 @@ func (d *Door) Run(ctx context.Context) error {
 
 // Close closes the sockets; needed only for a Door that is not run.
 func (d *Door) Close() {
-	for _, w := range d.workers {
-		w.conn.Close()
-	}
-}
-
-// serve reads datagrams and sends what they are owed at once.
-func (w *worker) serve() {
-	datagram := make([]byte, maxPacket) // what lies beyond is padding, or the packet is malformed
-	oob := make([]byte, packetInfoSpace)
-	p := &packet{}
-	for {
-		var n, oobn int
-		var err error
-		if w.info {
-			n, oobn, _, p.from, err = w.conn.ReadMsgUDPAddrPort(datagram, oob)
-		} else {
-			n, p.from, err = w.conn.ReadFromUDPAddrPort(datagram)
-		}
-		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			time.Sleep(time.Millisecond) // an error that repeats at once must not take the processor
-			continue
-		}
-		p.datagram, p.oob = datagram[:n], nil
-		if w.info {
-			p.oob = replyInfo(oob[:oobn])
-		}
-		p.now, p.tick = w.door.now(), w.tick()
-		if b := w.handleSafely(p); b != nil {
-			w.send(b, p.oob, p.from)
-			w.observe(p.tick)
-		}
+	for _, s := range d.sockets {
+		s.conn.Close()
 	}
 }
 

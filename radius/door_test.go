@@ -159,8 +159,8 @@ func TestSteeringByIdentifier(t *testing.T) {
 	if got := testutil.ToFloat64(d.metrics.resent.WithLabelValues("bras1")); got != 200 {
 		t.Errorf("%v of 200 retransmissions reached the worker that answered", got)
 	}
-	for i, w := range d.workers {
-		if n := len(w.cache.ring); n != 50 {
+	for i, s := range d.sockets {
+		if n := len(s.worker.cache.ring); n != 50 {
 			t.Errorf("worker %d of 4 answered %d of 200 requests, want 50", i, n)
 		}
 	}

@@ -85,14 +85,20 @@ func newHandler(t testing.TB, c Config) *worker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newWorker(d, portAuth, nil, false)
+	return newWorker(d, portAuth)
 }
 
 var doorFrom = netip.MustParseAddrPort("127.0.0.1:40000")
 
 // give hands a datagram to the worker as if it had just come.
-func (w *worker) give(datagram []byte) []byte {
-	return w.handleSafely(&packet{datagram: datagram, from: doorFrom, now: w.door.now(), tick: w.tick()})
+func (w *worker) give(datagram []byte) []byte { return w.giveFrom(doorFrom, datagram) }
+
+func (w *worker) giveFrom(from netip.AddrPort, datagram []byte) []byte {
+	p := &packet{datagram: datagram, from: from, now: w.door.now(), tick: w.tick()}
+	if !w.door.identify(p) {
+		return nil
+	}
+	return w.handleSafely(p)
 }
 
 // request encodes an Access-Request with attributes added by the functions.

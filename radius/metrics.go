@@ -41,6 +41,11 @@ const (
 	portAcct
 )
 
+// takes reports whether requests with a code belong on the port. Status-Server does on each.
+func (p port) takes(code byte) bool {
+	return code == CodeAccessRequest && p == portAuth || code == CodeAccountingRequest && p == portAcct
+}
+
 var portNames = [...]string{portAuth: "auth", portAcct: "acct"}
 
 // outcomes is the size of a table by the outcomes that are accepted.

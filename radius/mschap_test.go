@@ -177,7 +177,7 @@ func TestMSCHAPv1(t *testing.T) {
 	if p.Code != layeh.CodeAccessAccept {
 		t.Fatalf("got %s", p.Code)
 	}
-	reply := View{b: w.cache.byKey[keyOf(doorFrom, View{b: q})].bytes}
+	reply := View{b: w.cache.byKey[keyOf(doorFrom, View{b: q})].letter.bytes}
 	hidden, _ := reply.Vendor(vendorMicrosoft, msCHAPMPPEKeys)
 	if len(hidden) != 32 {
 		t.Fatalf("MS-CHAP-MPPE-Keys has %d bytes", len(hidden))

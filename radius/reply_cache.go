@@ -2,7 +2,6 @@ package radius
 
 import (
 	"net/netip"
-	"sync/atomic"
 	"time"
 )
 
@@ -22,57 +21,6 @@ type replyKey struct {
 
 func keyOf(from netip.AddrPort, v View) replyKey {
 	return replyKey{addr: from.Addr().As16(), port: from.Port(), code: v.Code(), id: v.Identifier()}
-}
-
-// replyState is the life of a reply.
-type replyState = uint32
-
-const (
-	replyGiven   replyState = iota // sent; a retransmission gets it again
-	replyPending                   // waits for durability or for a delay; a retransmission gets silence
-	replySending                   // between the two; a retransmission gets it again, which does no harm
-	replyDropping
-	replyDropped // given up; a retransmission is a new request
-)
-
-// reply is an answer that is remembered, and that can be sent later from another goroutine. The worker owns it except
-// while it is pending; then only Answer and Drop touch it.
-type reply struct {
-	state    atomic.Uint32
-	key      replyKey
-	place    int    // in the ring
-	digest   uint64 // of the whole request datagram
-	at       time.Duration
-	bytes    []byte
-	to       netip.AddrPort
-	oob      []byte
-	worker   *worker
-	series   *deviceSeries
-	received time.Duration
-	delayed  bool // on purpose: its latency says nothing
-}
-
-// Answer implements Answerer.
-func (r *reply) Answer() {
-	if !r.state.CompareAndSwap(replyPending, replySending) {
-		return
-	}
-	r.worker.send(r.bytes, r.oob, r.to)
-	if !r.delayed {
-		r.series.accounted.Inc()
-		r.worker.observe(r.received)
-		r.worker.door.pending.Add(-1)
-	}
-	r.state.Store(replyGiven) // last, as in Drop
-}
-
-// Drop implements Answerer. Only accounting replies are dropped.
-func (r *reply) Drop() {
-	if !r.state.CompareAndSwap(replyPending, replyDropping) {
-		return
-	}
-	r.worker.door.pending.Add(-1)
-	r.state.Store(replyDropped) // last: from here on the worker may use the place for something else
 }
 
 // replyCache remembers a worker's replies. Steering brings a retransmission to the worker that saw the request, so

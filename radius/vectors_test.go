@@ -131,11 +131,14 @@ func FuzzDatagram(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte, acct bool) {
 		d.sink = &slowSink{answerAt: 3}
-		w := newWorker(d, portAuth, nil, false)
+		w := newWorker(d, portAuth)
 		if acct {
 			w.port = portAcct
 		}
 		p := &packet{datagram: b, from: doorFrom, now: doorNow}
+		if !d.identify(p) {
+			t.Fatal("the device is taken for a stranger")
+		}
 		if out := w.handle(p); out != nil {
 			checkedReply(t, b, out)
 			again := w.handle(p)
@@ -143,8 +146,8 @@ func FuzzDatagram(f *testing.F) {
 				t.Fatal("the retransmission got something else")
 			}
 		}
-		if w.handle(&packet{datagram: b, from: netip.MustParseAddrPort("192.0.2.1:1"), now: doorNow}) != nil {
-			t.Fatal("a stranger got a reply")
+		if d.identify(&packet{datagram: b, from: netip.MustParseAddrPort("192.0.2.1:1"), now: doorNow}) {
+			t.Fatal("a stranger is taken for a device")
 		}
 	})
 }

@@ -2,18 +2,16 @@ package radius
 
 import (
 	"hash/maphash"
-	"net"
 	"net/netip"
 	"runtime/debug"
 	"time"
 )
 
-// worker serves one socket, one datagram at a time. Nothing in it is shared except through the door.
+// worker decides what becomes of packets, one at a time. It knows nothing of sockets: each packet says who carries its
+// reply. Nothing in a worker is shared except through the door.
 type worker struct {
 	door *Door
 	port port
-	conn *net.UDPConn
-	info bool // bound to every address: replies must name the one that was asked
 
 	hash    *hasher
 	ms      mschap
@@ -23,15 +21,17 @@ type worker struct {
 	cookie  []byte
 }
 
-func newWorker(d *Door, p port, conn *net.UDPConn, info bool) *worker {
-	return &worker{door: d, port: p, conn: conn, info: info, hash: newHasher(), cache: newReplyCache(),
+func newWorker(d *Door, p port) *worker {
+	return &worker{door: d, port: p, hash: newHasher(), cache: newReplyCache(),
 		accepts: map[acceptKey]acceptBytes{}, out: make([]byte, 0, 2*maxPacket), cookie: make([]byte, 0, 64)}
 }
 
-// packet is a datagram with where and when it came.
+// packet is what came, from whom and when, and the way back.
 type packet struct {
 	datagram []byte
+	device   *device
 	from     netip.AddrPort
+	via      carrier       // of a reply that is sent later
 	oob      []byte        // control message that makes the reply leave from the address asked
 	now      time.Time     // of the decision
 	tick     time.Duration // monotonic
@@ -40,17 +40,11 @@ type packet struct {
 
 func (w *worker) tick() time.Duration { return w.door.clock() }
 
-// handle is everything that happens to a datagram. It returns the reply to send now; nil for silence or for a reply
-// that comes later. The reply is valid until the next call.
+// handle is everything that happens to a packet of a known device. It returns the reply to send now; nil for silence or
+// for a reply that comes later. The reply is valid until the next call.
 func (w *worker) handle(p *packet) []byte {
-	m := w.door.metrics
-	d := w.door.devices.lookup(p.from.Addr().Unmap())
-	if d == nil {
-		m.stranger(dropUnknownDevice)
-		w.door.warn(p.tick, "packet from an address that is no device", "", p.from.Addr())
-		return nil
-	}
-	series := m.of(d)
+	d := p.device
+	series := w.door.metrics.of(d)
 	v, err := ParseView(p.datagram)
 	if err != nil {
 		series.dropped[dropMalformed].Inc()
@@ -60,9 +54,9 @@ func (w *worker) handle(p *packet) []byte {
 	case code == CodeStatusServer:
 		series.status.Inc()
 		return w.status(d, v, series)
-	case code == CodeAccessRequest && w.port == portAuth:
+	case code == CodeAccessRequest && w.port.takes(code):
 		series.access.Inc()
-	case code == CodeAccountingRequest && w.port == portAcct:
+	case code == CodeAccountingRequest && w.port.takes(code):
 		series.acct.Inc()
 	default:
 		series.dropped[dropCode].Inc()
@@ -76,9 +70,9 @@ func (w *worker) handle(p *packet) []byte {
 			return nil
 		}
 		series.resentFromCache.Inc()
-		return r.bytes
+		return r.letter.bytes
 	}
-	if w.port == portAcct {
+	if v.Code() == CodeAccountingRequest {
 		w.account(d, v, p, digest, series)
 		return nil
 	}
@@ -139,16 +133,16 @@ func (w *worker) account(d *device, v View, p *packet, digest uint64, series *de
 // remember keeps a reply that is sent now, for retransmissions.
 func (w *worker) remember(p *packet, digest uint64, b []byte) []byte {
 	r := w.cache.claim(p.key, digest, p.tick)
-	r.bytes = append(r.bytes[:0], b...)
+	r.letter.bytes = append(r.letter.bytes[:0], b...)
 	return b
 }
 
 // pend keeps a reply that is sent later.
 func (w *worker) pend(p *packet, digest uint64, b []byte, series *deviceSeries) *reply {
 	r := w.cache.claim(p.key, digest, p.tick)
-	r.bytes = append(r.bytes[:0], b...)
-	r.oob = append(r.oob[:0], p.oob...)
-	r.to, r.worker, r.series, r.received = p.from, w, series, p.tick
+	r.letter.bytes = append(r.letter.bytes[:0], b...)
+	r.letter.oob = append(r.letter.oob[:0], p.oob...)
+	r.letter.to, r.via, r.worker, r.series, r.received = p.from, p.via, w, series, p.tick
 	r.state.Store(replyPending)
 	return r
 }
@@ -167,19 +161,7 @@ func (w *worker) handleSafely(p *packet) (b []byte) {
 	return w.handle(p)
 }
 
-// send writes a reply; safe from any goroutine.
-func (w *worker) send(b, oob []byte, to netip.AddrPort) {
-	var err error
-	if len(oob) > 0 {
-		_, _, err = w.conn.WriteMsgUDPAddrPort(b, oob, to)
-	} else {
-		_, err = w.conn.WriteToUDPAddrPort(b, to)
-	}
-	if err != nil {
-		w.door.metrics.unsent.Inc()
-	}
-}
-
+// observe notes how long a reply took.
 func (w *worker) observe(received time.Duration) {
 	w.door.metrics.latency[w.port].Observe((w.tick() - received).Seconds())
 }
