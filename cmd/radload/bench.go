@@ -24,6 +24,12 @@ type benchCmd struct {
 	Enlace      string        `help:"The server's program; default: enlace beside this one."`
 }
 
+// benchFlags are the crowd of every measurement.
+func benchFlags(subscribers int) crowdFlags {
+	return crowdFlags{Source: "127.0.0.1", Secret: "-", Subscribers: subscribers, Login: "user%07d@isp", Password: "pw%07d",
+		Sockets: 16, Window: 32, Duration: time.Second, Timeout: 3 * time.Second}
+}
+
 // bench is one run.
 type bench struct {
 	out     io.Writer
@@ -45,8 +51,7 @@ func (c *benchCmd) Run(ctx context.Context, out io.Writer) error {
 		}
 		c.Enlace = filepath.Join(filepath.Dir(self), "enlace")
 	}
-	flags := crowdFlags{Source: "127.0.0.1", Secret: "-", Subscribers: c.Subscribers, Login: "user%07d@isp", Password: "pw%07d",
-		Sockets: 16, Window: 32, Duration: time.Second, Timeout: 3 * time.Second}
+	flags := benchFlags(c.Subscribers)
 	if _, err := flags.crowd([ports]string{}); err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func (c *authCmd) Run(ctx context.Context, out io.Writer) error {
 
 func logins(ctx context.Context, c crowd, p *people, secret, method string, rounds int) (*result, error) {
 	return c.run(ctx, func(slots []*slot, r *result) load {
-		return newAuthLoad(c, p, []byte(secret), method, rounds, slots, r)
+		return newAuthLoad(c, p, secret, method, rounds, slots, r)
 	})
 }
 
@@ -127,7 +127,7 @@ func accounting(ctx context.Context, c crowd, p *people, secret string, rounds i
 	c.servers[portAuth] = netip.AddrPort{}
 	sessions, number := make([]session, len(p.logins)), rand.Uint64()
 	r, err := c.run(ctx, func(slots []*slot, r *result) load {
-		return newAcctLoad(c, accountant{newCodec([]byte(secret)), p, sessions, number, time.Now}, rounds, slots, r)
+		return newAcctLoad(c, accountant{c.codec(secret), p, sessions, number, time.Now}, rounds, slots, r)
 	})
 	if err != nil {
 		return nil, err
@@ -160,8 +160,8 @@ func wholes(ctx context.Context, c crowd, p *people, secret, method string, roun
 	p.keepClasses()
 	sessions, number := make([]session, len(p.logins)), rand.Uint64()
 	r, err := c.run(ctx, func(slots []*slot, r *result) load {
-		a := newAuthLoad(c, p, []byte(secret), method, rounds, slots, r)
-		return newWholeLoad(c, a, accountant{newCodec([]byte(secret)), p, sessions, number, time.Now}, slots)
+		a := newAuthLoad(c, p, secret, method, rounds, slots, r)
+		return newWholeLoad(c, a, accountant{c.codec(secret), p, sessions, number, time.Now}, slots)
 	})
 	if err != nil {
 		return nil, err

@@ -235,7 +235,7 @@ func (s *subject) addDevice(ctx context.Context, source string) error {
 	if err != nil {
 		return fmt.Errorf("reading the server's address: %w", err)
 	}
-	return s.until(ctx, "the server answers its new device", func() (bool, error) { return statusServer(address, to, s.secret) })
+	return s.until(ctx, "the server answers its new device", func() (bool, error) { return statusServer(address, to, newCodec([]byte(s.secret))) })
 }
 
 // sealer encrypts like the server does, under the key file it made: one byte of version, the nonce, the ciphertext.
