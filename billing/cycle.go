@@ -34,24 +34,15 @@ func NominalDue(year int, month time.Month, dueDay int) contracts.Date {
 
 // CycleAt is the cycle that day d lies in.
 func CycleAt(d contracts.Date, dueDay int, timing contracts.Timing) Cycle {
-	y, m, _ := d.Parts()
-	if NominalDue(y, m, dueDay) > d {
-		m--
+	from, until := contracts.CycleOf(d, dueDay)
+	c := Cycle{Period: Period{from, until}, Due: until}
+	if timing == contracts.Prepaid {
+		c.Due = from
 	}
-	return cycle(y, m, dueDay, timing)
+	return c
 }
 
 // Next is the cycle after c.
 func (c Cycle) Next(dueDay int, timing contracts.Timing) Cycle {
 	return CycleAt(c.Until, dueDay, timing)
-}
-
-// cycle is the one that starts in a month; the month may lie outside 1 to 12.
-func cycle(y int, m time.Month, dueDay int, timing contracts.Timing) Cycle {
-	c := Cycle{Period: Period{NominalDue(y, m, dueDay), NominalDue(y, m+1, dueDay)}}
-	c.Due = c.Until
-	if timing == contracts.Prepaid {
-		c.Due = c.From
-	}
-	return c
 }

@@ -8,6 +8,9 @@ import (
 // apply takes in a fact that states something. Only settling facts lower a restriction, and none raises one: that is
 // the run's.
 func (f *fold) apply(x *Fact) {
+	if x.Kind == ToppedUp { // an argument of the question (Tally), not of the spans
+		return
+	}
 	f.cause = x
 	switch x.Kind {
 	case Activated:

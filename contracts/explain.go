@@ -194,6 +194,7 @@ func RefusalText(reason string, lang Language) string {
 		"disabled_on_contract": {"trust unblock is switched off on this contract", "o desbloqueio de confiança está desativado neste contrato"},
 		"open_debt":            {"there is overdue debt", "há débito em atraso"},
 		"length":               {"the length is outside what the policy allows", "a duração está fora do permitido pela política"},
+		"no_allowance":         {"the plan's traffic has no bound", "o plano não tem limite de tráfego"},
 		"window":               {"there was already a suspension in the period", "já houve uma suspensão no período"},
 	}
 	if status, ok := strings.CutPrefix(reason, "status_"); ok {

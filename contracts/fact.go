@@ -34,6 +34,7 @@ const (
 	Cancelled       FactKind = "cancel_contract" // From: optional later date
 	PlanChanged     FactKind = "plan_change"     // PlanID; From: optional later date
 	SettingsChanged FactKind = "settings"        // Settings
+	ToppedUp        FactKind = "top_up"          // Bytes: more traffic until the billing cycle ends
 )
 
 // Fact is something that happened, appended and never edited. Which fields matter depends on Kind.
@@ -53,6 +54,7 @@ type Fact struct {
 	PlanID      PlanID
 	AccessID    AccessID
 	Settings    *Settings
+	Bytes       int64 // of a top-up
 
 	Channel string // of a notice: "email", "log"
 	Proof   string // of a notice: what shows that it went out, such as the SMTP server's answer
@@ -78,6 +80,9 @@ func (f *Fact) Validate() error {
 		if err := ValidDate(d.field, d.date); err != nil {
 			return err
 		}
+	}
+	if f.Kind == ToppedUp && (f.Bytes <= 0 || f.Bytes > MaxAllowance) {
+		return Invalidf("bytes", "a top-up adds something, and at most 1,000,000 GB")
 	}
 	if s := f.Settings; s != nil {
 		if s.NoBlockUntil != nil {

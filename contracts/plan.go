@@ -18,6 +18,9 @@ type Plan struct {
 	// Reduced is the profile of a reduced contract: own rates when set, otherwise ReducedPercent of Full.
 	Reduced        Profile
 	ReducedPercent int
+
+	Allowance *Allowance // traffic included in a cycle; nil: all of it
+	Hours     []Hours    // what is different at some times of the day
 }
 
 // floorBps and stepBps shape computed reduced rates: never under 64 kbit/s, rounded up to a whole kbit/s, because
@@ -27,16 +30,21 @@ const (
 	stepBps  = 1_000
 )
 
+// percent of a profile.
+func (f Profile) percent(n int) Profile {
+	part := func(bps uint64) uint64 {
+		n := (bps*uint64(n) + 100*stepBps - 1) / (100 * stepBps) * stepBps
+		return min(max(n, floorBps), MaxBps)
+	}
+	return Profile{DownBps: part(f.DownBps), UpBps: part(f.UpBps)}
+}
+
 // ReducedProfile is the plan's reduced profile in bit/s.
 func (p *Plan) ReducedProfile() Profile {
 	if p.Reduced != (Profile{}) {
 		return p.Reduced
 	}
-	part := func(bps uint64) uint64 {
-		n := (bps*uint64(p.ReducedPercent) + 100*stepBps - 1) / (100 * stepBps) * stepBps
-		return max(n, floorBps)
-	}
-	return Profile{DownBps: part(p.Full.DownBps), UpBps: part(p.Full.UpBps)}
+	return p.Full.percent(p.ReducedPercent)
 }
 
 // MaxBps bounds a rate: ten terabits per second.
@@ -60,6 +68,19 @@ func (p *Plan) Validate() error {
 	case p.Reduced != (Profile{}) && (p.Reduced.DownBps < floorBps || p.Reduced.UpBps < floorBps ||
 		p.Reduced.DownBps > p.Full.DownBps || p.Reduced.UpBps > p.Full.UpBps):
 		return Invalidf("reduced", "reduced rates lie between 64 kbit/s and the plan's own")
+	}
+	if p.Allowance != nil {
+		if err := p.Allowance.validate(p.Full); err != nil {
+			return err
+		}
+	}
+	if len(p.Hours) > MaxHours {
+		return Invalidf("hours", "a plan has at most %d hours", MaxHours)
+	}
+	for i := range p.Hours {
+		if err := p.Hours[i].validate(); err != nil {
+			return err
+		}
 	}
 	return ValidText("name", p.Name, 200)
 }

@@ -150,7 +150,7 @@ func newFold(c *Contract, facts []Fact, rules []Rules, opt Options) *fold {
 
 // order ranks kinds within one instant: what is owed, then what settles, then acts; requests come after the run.
 var order = map[FactKind]int{
-	Activated: 1, PlanChanged: 2, SettingsChanged: 3, InvoiceIssued: 4, InstallmentDue: 5, DisputeOpened: 6,
+	ToppedUp: 0, Activated: 1, PlanChanged: 2, SettingsChanged: 3, InvoiceIssued: 4, InstallmentDue: 5, DisputeOpened: 6,
 	DisputeRejected: 7, InvoiceCancelled: 8, Renegotiated: 9, NoticeSent: 10, PaymentReversed: 11, PaymentReceived: 12,
 	AccessDisabled: 13, AccessEnabled: 14, ManualBlock: 15, ManualUnblock: 16, TrustCleared: 17, VoluntaryResume: 18,
 	Cancelled: 19, TrustUnblock: 20, TempRelease: 21, ManualRelease: 22, VoluntarySuspend: 23,
@@ -170,6 +170,7 @@ func compareFacts(a, b Fact) int {
 		cmp.Compare(a.From, b.From),
 		cmp.Compare(a.Until, b.Until),
 		cmp.Compare(a.Amount, b.Amount),
+		cmp.Compare(a.Bytes, b.Bytes),
 		cmp.Compare(a.ID, b.ID),
 	)
 }

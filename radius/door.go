@@ -107,14 +107,10 @@ func (d *Door) listen(p port, addresses []string, workers int) (bound []netip.Ad
 			return nil, err
 		}
 		for _, conns := range groups {
-			bound = append(bound, localAddr(conns[0]))
+			local := localAddr(conns[0])
+			bound = append(bound, local)
 			for _, c := range conns {
-				s, err := newSocket(newWorker(d, p), c)
-				if err != nil {
-					closeAll(conns)
-					return nil, err
-				}
-				d.sockets = append(d.sockets, s)
+				d.sockets = append(d.sockets, &socket{newWorker(d, p), c, local.Addr().IsUnspecified()})
 			}
 		}
 	}

@@ -170,8 +170,8 @@ func (t *Sessions) boot(r *Record) Change {
 				if !b.ends(r.NASIdentifier, s) {
 					return false
 				}
-				s.infer(b.By, b.At, CauseNASReboot)
-				return !s.Open()
+				s.close(b.By, b.At, CauseNASReboot)
+				return true
 			}) {
 				change = Closed
 			}

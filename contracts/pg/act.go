@@ -87,6 +87,13 @@ func refusal(d *contracts.Dossier, f contracts.Fact, life contracts.Life) *contr
 		}) {
 			return wrong()
 		}
+	case contracts.ToppedUp:
+		if before.Status == contracts.Terminated {
+			return wrong()
+		}
+		if p := d.Plans[before.PlanID]; p.Allowance == nil {
+			return contracts.Deniedf("no_allowance", "%s is refused: %s", f.Kind, contracts.RefusalText("no_allowance", contracts.English))
+		}
 	case contracts.PlanChanged:
 		if _, ok := d.Plans[f.PlanID]; !ok {
 			return contracts.Invalidf("plan_id", "there is no plan %d", f.PlanID)

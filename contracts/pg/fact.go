@@ -36,10 +36,10 @@ func Append(ctx context.Context, tx pgx.Tx, now time.Time, f *contracts.Fact) er
 	}
 	err := tx.QueryRow(ctx, `
 		insert into fact (contract_id, at, kind, invoice_no, agreement, payment_id, amount_cents, due, paid_on,
-			from_date, until_date, plan_id, access_id, settings, channel, proof, actor, reason)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) returning id`,
+			from_date, until_date, plan_id, access_id, settings, channel, proof, actor, reason, bytes)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) returning id`,
 		f.ContractID, f.At, f.Kind, f.InvoiceID, f.AgreementID, f.PaymentID, f.Amount, sqlDate(f.Due), sqlDate(f.PaidOn),
-		sqlDate(f.From), sqlDate(f.Until), f.PlanID, f.AccessID, settings, f.Channel, f.Proof, f.Actor, f.Reason,
+		sqlDate(f.From), sqlDate(f.Until), f.PlanID, f.AccessID, settings, f.Channel, f.Proof, f.Actor, f.Reason, f.Bytes,
 	).Scan(&f.ID)
 	if err != nil {
 		return fmt.Errorf("recording %s of contract %d: %w", f.Kind, f.ContractID, err)
@@ -76,14 +76,14 @@ func Lock(ctx context.Context, tx pgx.Tx, id contracts.ContractID) error {
 }
 
 const factColumns = `id, contract_id, at, kind, invoice_no, agreement, payment_id, amount_cents, due, paid_on, from_date,
-	until_date, plan_id, access_id, settings, channel, proof, actor, reason`
+	until_date, plan_id, access_id, settings, channel, proof, actor, reason, bytes`
 
 func scanFact(row pgx.CollectableRow) (contracts.Fact, error) {
 	var f contracts.Fact
 	var due, paidOn, from, until *time.Time
 	var settings []byte
 	err := row.Scan(&f.ID, &f.ContractID, &f.At, &f.Kind, &f.InvoiceID, &f.AgreementID, &f.PaymentID, &f.Amount, &due,
-		&paidOn, &from, &until, &f.PlanID, &f.AccessID, &settings, &f.Channel, &f.Proof, &f.Actor, &f.Reason)
+		&paidOn, &from, &until, &f.PlanID, &f.AccessID, &settings, &f.Channel, &f.Proof, &f.Actor, &f.Reason, &f.Bytes)
 	if err != nil {
 		return f, err
 	}

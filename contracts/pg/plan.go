@@ -2,6 +2,7 @@ package pg
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -44,9 +45,13 @@ func (s *Store) UpdatePlan(ctx context.Context, actor string, now time.Time, p *
 }
 
 func savePlanVersion(ctx context.Context, tx pgx.Tx, actor string, now time.Time, p *contracts.Plan, act string) error {
-	_, err := tx.Exec(ctx, `insert into plan_version (plan_id, since, price_cents, down_bps, up_bps, reduced_down_bps, reduced_up_bps, reduced_percent, actor)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		p.ID, now, p.Price, p.Full.DownBps, p.Full.UpBps, p.Reduced.DownBps, p.Reduced.UpBps, p.ReducedPercent, actor)
+	allowance, hours, err := planTerms(p)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `insert into plan_version (plan_id, since, price_cents, down_bps, up_bps, reduced_down_bps, reduced_up_bps, reduced_percent, actor, allowance, hours)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		p.ID, now, p.Price, p.Full.DownBps, p.Full.UpBps, p.Reduced.DownBps, p.Reduced.UpBps, p.ReducedPercent, actor, allowance, hours)
 	if err != nil {
 		return conflictOn(err, "plan_version_pkey", "too_fast", "plan %q has just been changed; try again", p.Name)
 	}
@@ -59,14 +64,44 @@ func savePlanVersion(ctx context.Context, tx pgx.Tx, actor string, now time.Time
 	return postgres.NotifyChange(ctx, tx)
 }
 
-const planQuery = `select distinct on (p.id) p.id, p.name, v.price_cents, v.down_bps, v.up_bps, v.reduced_down_bps, v.reduced_up_bps, v.reduced_percent
+// planTerms are a plan's allowance and hours as JSON; nil where it has none.
+func planTerms(p *contracts.Plan) (allowance, hours []byte, err error) {
+	if p.Allowance != nil {
+		if allowance, err = json.Marshal(p.Allowance); err != nil {
+			return nil, nil, fmt.Errorf("writing the allowance of plan %q: %w", p.Name, err)
+		}
+	}
+	if len(p.Hours) > 0 {
+		if hours, err = json.Marshal(p.Hours); err != nil {
+			return nil, nil, fmt.Errorf("writing the hours of plan %q: %w", p.Name, err)
+		}
+	}
+	return allowance, hours, nil
+}
+
+const planQuery = `select distinct on (p.id) p.id, p.name, v.price_cents, v.down_bps, v.up_bps, v.reduced_down_bps, v.reduced_up_bps, v.reduced_percent,
+	v.allowance, v.hours
 	from plan p join plan_version v on v.plan_id = p.id where `
 
 // The version in force at $1; a plan made later than that is shown as it began.
 const planOrder = ` order by p.id, (v.since <= $1) desc, case when v.since <= $1 then -extract(epoch from v.since) else extract(epoch from v.since) end`
 
 func scanPlan(r pgx.CollectableRow) (p contracts.Plan, err error) {
-	return p, r.Scan(&p.ID, &p.Name, &p.Price, &p.Full.DownBps, &p.Full.UpBps, &p.Reduced.DownBps, &p.Reduced.UpBps, &p.ReducedPercent)
+	var allowance, hours []byte
+	if err := r.Scan(&p.ID, &p.Name, &p.Price, &p.Full.DownBps, &p.Full.UpBps, &p.Reduced.DownBps, &p.Reduced.UpBps, &p.ReducedPercent, &allowance, &hours); err != nil {
+		return p, err
+	}
+	if allowance != nil {
+		if err := json.Unmarshal(allowance, &p.Allowance); err != nil {
+			return p, fmt.Errorf("reading the allowance of plan %d: %w", p.ID, err)
+		}
+	}
+	if hours != nil {
+		if err := json.Unmarshal(hours, &p.Hours); err != nil {
+			return p, fmt.Errorf("reading the hours of plan %d: %w", p.ID, err)
+		}
+	}
+	return p, nil
 }
 
 // Plans as they are at an instant.

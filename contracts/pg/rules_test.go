@@ -34,12 +34,12 @@ func TestPlansAtAnInstant(t *testing.T) {
 	} {
 		got, err := h.PlanAt(ctx, p.ID, at(when))
 		h.must(err)
-		if got != want {
+		if !reflect.DeepEqual(got, want) {
 			t.Errorf("at %s: %+v, want %+v", when, got, want)
 		}
 		list, err := h.Plans(ctx, at(when))
 		h.must(err)
-		if len(list) != 2 || list[1] != want {
+		if len(list) != 2 || !reflect.DeepEqual(list[1], want) {
 			t.Errorf("the plans at %s: %+v", when, list)
 		}
 	}

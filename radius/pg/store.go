@@ -23,21 +23,36 @@ type Store struct {
 	boots radius.Boots
 
 	mu     sync.Mutex
-	months map[time.Time]bool // partitions known to exist, by their first instant
+	months map[month]bool // partitions known to exist
+
+	// Terms of plans, for the usage of their contracts; nil: no plan looks at usage. Set before the first Store.
+	Terms Terms
 }
 
 // NewStore keeps sessions in the database of a pool.
 func NewStore(pool *pgxpool.Pool) *Store {
-	return &Store{pool: pool, months: map[time.Time]bool{}}
+	return &Store{pool: pool, months: map[month]bool{}}
 }
 
 // Store implements radius.SessionStore.
 func (s *Store) Store(ctx context.Context, b radius.Batch) ([]radius.Session, error) {
 	if err := s.ensureMonths(ctx, b.Records); err != nil {
-		return nil, fmt.Errorf("making partitions of session_history: %w", err)
+		return nil, fmt.Errorf("making partitions: %w", err)
 	}
 	ended := map[nas.SessionKey]radius.Session{}
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.attempt(ctx, &b, ended, false)
+	for tries := 1; errors.Is(err, errOvertaken); tries++ {
+		err = s.attempt(ctx, &b, ended, tries == 3)
+	}
+	if err != nil {
+		return nil, refusal(err)
+	}
+	return slices.Collect(maps.Values(ended)), nil
+}
+
+// attempt stores a batch, or fails with errOvertaken unless it is the last attempt.
+func (s *Store) attempt(ctx context.Context, b *radius.Batch, ended map[nas.SessionKey]radius.Session, last bool) error {
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		clear(ended)
 		for rest := b.Records; len(rest) > 0; {
 			n := slices.IndexFunc(rest, isBoot)
@@ -51,7 +66,7 @@ func (s *Store) Store(ctx context.Context, b radius.Batch) ([]radius.Session, er
 			if n < 0 {
 				n = len(rest)
 			}
-			if err := s.merge(ctx, tx, rest[:n], ended); err != nil {
+			if err := s.merge(ctx, tx, rest[:n], ended, last); err != nil {
 				return err
 			}
 			rest = rest[n:]
@@ -62,10 +77,6 @@ func (s *Store) Store(ctx context.Context, b radius.Batch) ([]radius.Session, er
 			b.Node, b.To.Segment, b.To.Offset)
 		return err
 	})
-	if err != nil {
-		return nil, refusal(err)
-	}
-	return slices.Collect(maps.Values(ended)), nil
 }
 
 func isBoot(r radius.Record) bool { return r.Kind == radius.KindOn || r.Kind == radius.KindOff }
@@ -92,7 +103,7 @@ type stored struct {
 }
 
 // merge folds records, none of them a boot, into the sessions stored.
-func (s *Store) merge(ctx context.Context, tx pgx.Tx, records []radius.Record, ended map[nas.SessionKey]radius.Session) error {
+func (s *Store) merge(ctx context.Context, tx pgx.Tx, records []radius.Record, ended map[nas.SessionKey]radius.Session, last bool) error {
 	families := map[nas.SessionKey]*family{}
 	for i := range records {
 		r := &records[i]
@@ -114,10 +125,14 @@ func (s *Store) merge(ctx context.Context, tx pgx.Tx, records []radius.Record, e
 		return err
 	}
 	var w changes
+	var used usage
 	for _, key := range keys {
 		f := families[key]
 		for _, r := range f.records {
-			f.lineage, _, _ = f.lineage.Fold(r, s.boots.Of(r))
+			var at int
+			before := f.lineage.Traffic()
+			f.lineage, at, _ = f.lineage.Fold(r, s.boots.Of(r))
+			used.note(before, f.lineage, at, r, s.Terms)
 		}
 		w.compare(f)
 		if n := len(f.lineage); n > 0 && !f.lineage[n-1].Open() {
@@ -126,7 +141,10 @@ func (s *Store) merge(ctx context.Context, tx pgx.Tx, records []radius.Record, e
 			delete(ended, key)
 		}
 	}
-	return w.write(ctx, tx)
+	if err := w.write(ctx, tx); err != nil {
+		return err
+	}
+	return used.write(ctx, tx, w.fresh, last)
 }
 
 // loadLive locks and reads the open sessions.
@@ -152,7 +170,7 @@ func loadLive(ctx context.Context, tx pgx.Tx, keys []nas.SessionKey, families ma
 }
 
 // loadHistory reads the ended sessions that records may belong to: of keys without an open session, and of those for
-// which a record is older than the open one or of somebody else.
+// which a record is older than the open one.
 func loadHistory(ctx context.Context, tx pgx.Tx, keys []nas.SessionKey, families map[nas.SessionKey]*family) error {
 	var wanted []nas.SessionKey
 	var since []time.Time
@@ -164,8 +182,7 @@ func loadHistory(ctx context.Context, tx pgx.Tx, keys []nas.SessionKey, families
 				first = start
 			}
 		}
-		strange := len(f.lineage) > 0 && slices.ContainsFunc(f.records, func(r *radius.Record) bool { return f.lineage[0].Stranger(r) })
-		if len(f.lineage) == 0 || strange || first.Before(f.lineage[0].StartedAt.Add(-time.Minute)) {
+		if len(f.lineage) == 0 || first.Before(f.lineage[0].StartedAt.Add(-time.Minute)) {
 			wanted = append(wanted, key)
 			since = append(since, first.Add(-lookBack))
 		}
@@ -180,7 +197,7 @@ func loadHistory(ctx context.Context, tx pgx.Tx, keys []nas.SessionKey, families
 		cross join lateral (
 			select * from session_history h
 			where h.device_id = k.device_id and h.session_id = k.session_id and h.started_at >= k.since
-			order by h.started_at desc limit 8) h
+			order by h.started_at desc limit 8 for update) h
 		order by h.device_id, h.session_id, h.started_at`, devices, ids, since)
 	if err != nil {
 		return err
@@ -215,6 +232,7 @@ type changes struct {
 	unhistory []radius.Session // to leave session_history
 	history   []radius.Session
 	live      []radius.Session
+	fresh     []radius.Session // those of history and live that were not stored
 }
 
 // compare finds what is different from what is stored.
@@ -225,6 +243,9 @@ func (w *changes) compare(f *family) {
 		known := j >= 0
 		live := known && f.stored[j].live
 		changed := !known || !now.Same(&f.stored[j].Session)
+		if !known {
+			w.fresh = append(w.fresh, *now)
+		}
 		switch {
 		case now.Open() && changed:
 			w.live = append(w.live, *now)
@@ -263,7 +284,7 @@ func (w *changes) write(ctx context.Context, tx pgx.Tx) error {
 	}
 	if len(w.history) > 0 {
 		c := columnsOf(w.history)
-		if _, err := tx.Exec(ctx, upsertHistory, c.history()...); err != nil {
+		if _, err := tx.Exec(ctx, upsertHistory, append(c.live(), c.stopped, c.cause, c.closedBy)...); err != nil {
 			return err
 		}
 	}
@@ -283,14 +304,14 @@ func (s *Store) boot(ctx context.Context, tx pgx.Tx, r *radius.Record) error {
 	_, err := tx.Exec(ctx, `
 		with doomed as (
 			select device_id, session_id from session_live
-			where device_id = $1 and started_at <= $2 and last_seen_at <= $2 and ($3 = '' or nas_identifier in ('', $3))
+			where device_id = $1 and started_at <= $2 and ($3 = '' or nas_identifier in ('', $3))
 			order by device_id, session_id for update
 		), gone as (
 			delete from session_live l using doomed d
 			where l.device_id = d.device_id and l.session_id = d.session_id returning l.*
 		)
 		insert into session_history (`+historyNames+`)
-		select `+liveColumns("gone")+`, $2, $4, $5, $2 from gone
+		select `+liveColumns("gone")+`, $2, $4, $5 from gone
 		on conflict (device_id, session_id, started_at) do update set `+growHistory,
 		int64(r.Key.Device), b.At, nas.TextOf(r.NASIdentifier), radius.CauseNASReboot, string(b.By))
 	return err
