@@ -12,10 +12,10 @@ FUZZTIME ?= 10s
 # The folders with code: var/ may hold a database that only another user can read.
 FOLDERS := $(filter-out bin var,$(patsubst %/,%,$(wildcard */)))
 
-.PHONY: help build deps run test race bench check generate fuzz clean
+.PHONY: help build deps run test race bench bench-peers check generate fuzz clean
 
 help: ## list the tasks
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 build: ## compile bin/enlace and bin/radload
 	@mkdir -p bin
@@ -37,6 +37,9 @@ race: deps ## run every test under the race detector
 bench: deps build ## print this machine's figures: the hot path's benchmarks, then the whole program under load
 	$(GO) test -run '^$$' -bench . -benchmem ./radius/...
 	bin/radload bench
+
+bench-peers: build ## enlace and Debian's FreeRADIUS under the same load, in turn (needs freeradius, freeradius-postgresql)
+	bin/radload peers
 
 check: ## formatting, vet, staticcheck, and generated files are fresh
 	@unformatted=$$(gofmt -l $(FOLDERS)); test -z "$$unformatted" || { echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; }

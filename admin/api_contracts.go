@@ -317,11 +317,11 @@ func (s *server) accessesAPI(a huma.API) {
 		Body newAccessJSON
 	}
 	operation(s, a, "POST", "/contracts/{id}/accesses", "create-access", "One more login for a contract", func(ctx context.Context, in *add) (*created[accessJSON], error) {
-		id, err := s.Contracts.AddAccess(ctx, actorOf(ctx), s.Now(), contracts.ContractID(in.ID), in.Body.Login, in.Body.Password)
-		if err != nil {
+		a := contracts.Access{Login: in.Body.Login}
+		if err := s.Contracts.AddAccess(ctx, actorOf(ctx), s.Now(), contracts.ContractID(in.ID), &a, in.Body.Password); err != nil {
 			return nil, err
 		}
-		return recorded(accessJSON{ID: int64(id), Login: in.Body.Login}), nil
+		return recorded(accessJSON{ID: int64(a.ID), Login: a.Login}), nil
 	})
 	type password struct {
 		ID     int64 `path:"id" minimum:"1"`

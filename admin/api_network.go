@@ -55,6 +55,7 @@ type deviceFieldsJSON struct {
 	MessageAuthenticator string `json:"message_authenticator,omitempty" enum:"yes,auto,no" default:"auto"`
 	InterimSeconds       int    `json:"interim_seconds,omitempty" minimum:"60" maximum:"86400" default:"300"`
 	CommandsPerSecond    int    `json:"commands_per_second,omitempty" minimum:"1" maximum:"10000" default:"50"`
+	SwapOctets           bool   `json:"swap_octets,omitempty" doc:"The device reports download as Acct-Input-Octets"`
 }
 
 type deviceJSON struct {
@@ -64,7 +65,7 @@ type deviceJSON struct {
 
 func deviceJSONOf(d *nas.Device) deviceJSON {
 	out := deviceJSON{int64(d.ID), deviceFieldsJSON{Name: d.Name, Source: sourceText(d.Source), Dialect: d.Dialect, NASIdentifier: d.NASIdentifier,
-		MessageAuthenticator: string(d.MessageAuthenticator), InterimSeconds: d.InterimSeconds, CommandsPerSecond: d.CommandsPerSecond}}
+		MessageAuthenticator: string(d.MessageAuthenticator), InterimSeconds: d.InterimSeconds, CommandsPerSecond: d.CommandsPerSecond, SwapOctets: d.SwapOctets}}
 	if d.CoA.IsValid() {
 		out.CoA = d.CoA.String()
 	}
@@ -82,6 +83,7 @@ func (f *deviceFieldsJSON) apply(d *nas.Device) error {
 	}
 	d.Name, d.Dialect, d.NASIdentifier = f.Name, f.Dialect, f.NASIdentifier
 	d.MessageAuthenticator, d.InterimSeconds, d.CommandsPerSecond = nas.MessageAuthenticator(f.MessageAuthenticator), f.InterimSeconds, f.CommandsPerSecond
+	d.SwapOctets = f.SwapOctets
 	if f.Secret != "" {
 		d.Secret = []byte(f.Secret)
 	}

@@ -327,7 +327,8 @@ func (s *server) addAccess(w http.ResponseWriter, r *http.Request, p *page) erro
 	if err != nil {
 		return err
 	}
-	if _, err := s.Contracts.AddAccess(r.Context(), p.actor(), p.now, number, f.get("login"), f.get("password")); err != nil {
+	a := contracts.Access{Login: f.get("login")}
+	if err := s.Contracts.AddAccess(r.Context(), p.actor(), p.now, number, &a, f.get("password")); err != nil {
 		if done, err := s.sayRefused(r, p, err); !done {
 			return err
 		}

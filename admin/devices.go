@@ -47,6 +47,9 @@ func formOfDevice(d *nas.Device) *form {
 	f := &form{values: map[string]string{"name": d.Name, "source": sourceText(d.Source), "dialect": d.Dialect, "nas_identifier": d.NASIdentifier,
 		"message_authenticator": string(d.MessageAuthenticator), "interim_seconds": strconv.Itoa(d.InterimSeconds),
 		"commands_per_second": strconv.Itoa(d.CommandsPerSecond)}}
+	if d.SwapOctets {
+		f.values["swap_octets"] = "yes"
+	}
 	if d.CoA.IsValid() {
 		f.values["coa"] = d.CoA.String()
 	}
@@ -58,6 +61,7 @@ func deviceOf(f *form, d nas.Device) nas.Device {
 	var err error
 	d.Name, d.Dialect, d.NASIdentifier = f.get("name"), f.get("dialect"), f.get("nas_identifier")
 	d.MessageAuthenticator = nas.MessageAuthenticator(f.get("message_authenticator"))
+	d.SwapOctets = f.get("swap_octets") != ""
 	d.InterimSeconds, d.CommandsPerSecond = f.number("interim_seconds", 300), f.number("commands_per_second", 50)
 	d.Source, err = parseSource(f.get("source"))
 	f.wrong(err)

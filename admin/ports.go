@@ -27,7 +27,9 @@ type Contracts interface {
 	Contract(ctx context.Context, id contracts.ContractID) (*contracts.Contract, error)
 	ContractsOf(ctx context.Context, id contracts.CustomerID) ([]contracts.Contract, error)
 	FindLogin(ctx context.Context, login string) (contracts.ContractID, contracts.AccessID, error)
-	AddAccess(ctx context.Context, actor string, now time.Time, id contracts.ContractID, login, password string) (contracts.AccessID, error)
+	AddAccess(ctx context.Context, actor string, now time.Time, id contracts.ContractID, a *contracts.Access, password string) error
+	UpdateAccess(ctx context.Context, actor string, now time.Time, id contracts.ContractID, a *contracts.Access) error
+	ClearBinding(ctx context.Context, actor string, now time.Time, id contracts.ContractID, access contracts.AccessID) error
 	SetPassword(ctx context.Context, actor string, now time.Time, id contracts.AccessID, password string) error
 	Act(ctx context.Context, now time.Time, f contracts.Fact) (contracts.Span, error)
 

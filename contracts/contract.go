@@ -1,9 +1,6 @@
 package contracts
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 // ContractID numbers a contract; AccessID numbers an access (a login) of one.
 type (
@@ -41,12 +38,6 @@ const (
 	Prepaid  Timing = "prepaid"  // the period that starts on the due date
 )
 
-// Access is one login of a contract.
-type Access struct {
-	ID    AccessID
-	Login string // as sent in User-Name; compared byte for byte after trimming surrounding spaces
-}
-
 // Validate names the first field that cannot be accepted.
 func (c *Contract) Validate() error {
 	switch {
@@ -66,20 +57,4 @@ func (c *Contract) Validate() error {
 		return err
 	}
 	return ValidDate("billing_anchor", c.BillingAnchor)
-}
-
-// ValidLogin refuses logins that an access server could not send or a person could not tell apart.
-func ValidLogin(s string) error {
-	switch {
-	case s == "" || len(s) > 200:
-		return Invalidf("login", "a login has 1 to 200 bytes")
-	case strings.TrimSpace(s) != s:
-		return Invalidf("login", "a login neither begins nor ends with a space")
-	}
-	for _, r := range s {
-		if r < ' ' || r == 0x7f || r == '\uFFFD' {
-			return Invalidf("login", "a login has no control characters")
-		}
-	}
-	return nil
 }

@@ -24,6 +24,9 @@ type Device struct {
 	MessageAuthenticator MessageAuthenticator
 	InterimSeconds       int // Acct-Interim-Interval in every Access-Accept (RFC 2869, section 5.16)
 	CommandsPerSecond    int // the most CoA- and Disconnect-Requests it is sent
+	// SwapOctets says that the device reports what the subscriber receives as Acct-Input-Octets, against RFC 2866,
+	// section 5.3.
+	SwapOctets bool
 }
 
 // MessageAuthenticator is a device's policy against forged Access-Requests (CVE-2024-3596, "BlastRADIUS").

@@ -59,13 +59,19 @@ func NewAccounting(j *journal.Journal, sessions *Sessions, log zerolog.Logger, m
 const (
 	entryDatagram = 1 // then source address (16 bytes), port (2 bytes), datagram
 	entryApplied  = 2 // then digest (8 bytes), Acct-Session-Id
+	entrySwapped  = 3 // as entryDatagram; Input and Output are the other way round (nas.Device.SwapOctets)
+	entryClosed   = 4 // the instant is that of Record.Event; then StartedAt (µs, 8 bytes), the length of ClosedBy, it, Acct-Session-Id
 	entryHead     = 1 + 8 + 8
 )
 
 // Submit implements AccountingSink.
 func (a *Accounting) Submit(dev *nas.Device, datagram []byte, from netip.AddrPort, receivedAt time.Time, answer Answerer) bool {
 	var head [entryHead + 18]byte
-	putEntryHead(head[:], entryDatagram, receivedAt, dev.ID)
+	what := byte(entryDatagram)
+	if dev.SwapOctets {
+		what = entrySwapped
+	}
+	putEntryHead(head[:], what, receivedAt, dev.ID)
 	addr := from.Addr().As16()
 	copy(head[entryHead:], addr[:])
 	binary.BigEndian.PutUint16(head[entryHead+16:], from.Port())
@@ -124,12 +130,15 @@ func readEntry(payload []byte) (r Record, odd Oddity, ok bool) {
 	dev := nas.DeviceID(binary.BigEndian.Uint64(payload[9:]))
 	rest := payload[entryHead:]
 	switch {
-	case payload[0] == entryDatagram && len(rest) >= 18:
+	case (payload[0] == entryDatagram || payload[0] == entrySwapped) && len(rest) >= 18:
 		v, err := ParseView(rest[18:])
 		if err != nil {
 			return Record{}, 0, false
 		}
 		r, odd = ParseRecord(dev, v, at)
+		if payload[0] == entrySwapped {
+			r.Input, r.Output = r.Output, r.Input
+		}
 		return r, odd, true
 	case payload[0] == entryApplied && len(rest) > 8:
 		return Record{
@@ -137,6 +146,9 @@ func readEntry(payload []byte) (r Record, odd Oddity, ok bool) {
 			Received: instant(at), Event: instant(at),
 			Cookie: nas.Cookie{Granted: nas.Digest(binary.BigEndian.Uint64(rest))},
 		}, 0, true
+	case payload[0] == entryClosed:
+		r, ok = readClosed(dev, instant(at), rest)
+		return r, 0, ok
 	}
 	return Record{}, 0, false
 }

@@ -39,6 +39,8 @@ type Subscriber struct {
 	Login    string
 	Password []byte   // in clear, in memory only: CHAP and MS-CHAP need it
 	Windows  []Window // ascending; the first covers the time of building
+	// Line is what the login has beside its password: marks and addresses. Most have nothing, and it is nil.
+	Line *contracts.Line
 }
 
 // At is the window that holds at now; after the last window's end, the last. Without windows nothing is granted.

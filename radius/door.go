@@ -107,10 +107,14 @@ func (d *Door) listen(p port, addresses []string, workers int) (bound []netip.Ad
 			return nil, err
 		}
 		for _, conns := range groups {
-			local := localAddr(conns[0])
-			bound = append(bound, local)
+			bound = append(bound, localAddr(conns[0]))
 			for _, c := range conns {
-				d.sockets = append(d.sockets, &socket{newWorker(d, p), c, local.Addr().IsUnspecified()})
+				s, err := newSocket(newWorker(d, p), c)
+				if err != nil {
+					closeAll(conns)
+					return nil, err
+				}
+				d.sockets = append(d.sockets, s)
 			}
 		}
 	}

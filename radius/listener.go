@@ -24,7 +24,7 @@ func bind(address string, n int) ([][]*net.UDPConn, error) {
 		if err != nil {
 			return nil, fmt.Errorf("radius: listening on %q: %w", address, err)
 		}
-		conns, err := bindOne(a.AddrPort(), n)
+		conns, err := bindOne(netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), uint16(a.Port)), n)
 		return [][]*net.UDPConn{conns}, err
 	}
 	number, err := net.LookupPort("udp", service)
@@ -84,7 +84,7 @@ func bindOne(a netip.AddrPort, n int) (conns []*net.UDPConn, err error) {
 }
 
 func open(a netip.AddrPort, share bool) (*net.UDPConn, error) {
-	v6 := !a.Addr().Unmap().Is4()
+	v6 := !a.Addr().Is4()
 	network := "udp4"
 	if v6 {
 		network = "udp6"
@@ -100,7 +100,7 @@ func open(a netip.AddrPort, share bool) (*net.UDPConn, error) {
 		}
 		return nil
 	}}
-	pc, err := config.ListenPacket(context.Background(), network, netip.AddrPortFrom(a.Addr().Unmap(), a.Port()).String())
+	pc, err := config.ListenPacket(context.Background(), network, a.String())
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,8 @@ const (
 	KindOff     Kind = 8 // Accounting-Off: it is about to end
 	// KindApplied is not on the wire: it records which service a session was given after its Access-Accept.
 	KindApplied Kind = 255
+	// KindClosed is not on the wire either: it records that a session was taken for ended without a Stop (Record.Closing).
+	KindClosed Kind = 254
 )
 
 // Octets is a traffic counter as a record carries it.
@@ -35,6 +37,7 @@ type Record struct {
 	Kind     Kind // 0: nothing that can be kept (see Oddity)
 	Key      nas.SessionKey
 	Received time.Time // UTC, in microseconds as all instants here
+	Sent     time.Time // by our clock: Received less Acct-Delay-Time
 	// Event is when it happened: Event-Timestamp where that is within ten minutes of the time it was received less
 	// Acct-Delay-Time, and that time where it is not.
 	Event          time.Time
@@ -48,7 +51,15 @@ type Record struct {
 	CallingStation string
 	NASPort        string // NAS-Port-Id, or NAS-Port as a number
 	NASIdentifier  string
-	Cause          uint32 // Acct-Terminate-Cause
+	Cause          uint32  // Acct-Terminate-Cause
+	Multi          string  // Acct-Multi-Session-Id
+	Closing        Closing // of KindClosed
+}
+
+// Closing is what KindClosed says of a session; Record.Event is the instant up to which nothing is known of it.
+type Closing struct {
+	Start time.Time // StartedAt of the session that is meant, as far as its table knew
+	By    ClosedBy
 }
 
 // Oddity is a set of things in a record that cannot be true and were made safe.
@@ -57,7 +68,7 @@ type Oddity uint8
 const (
 	OddStatusType  Oddity = 1 << iota // Acct-Status-Type is absent or not one that is kept: Kind is 0
 	OddSessionID                      // no Acct-Session-Id where there must be one: Kind is 0
-	OddCounter                        // octets beyond 63 bits: taken as unknown
+	OddCounter                        // octets beyond 63 bits, or more than a terabit a second: taken as unknown
 	OddSessionTime                    // more than ten years: taken as unknown
 	OddDelay                          // more than a week: taken as none
 	OddTimestamp                      // Event-Timestamp out of range: not used
@@ -81,6 +92,7 @@ const (
 	acctSessionID           = 44
 	acctSessionTime         = 46
 	acctTerminateCause      = 49
+	acctMultiSessionID      = 50
 	acctInputGigawords      = 52
 	acctOutputGigawords     = 53
 	acctEventTimestamp      = 55
@@ -93,6 +105,7 @@ const (
 const (
 	maxDelay       = 7 * 24 * time.Hour
 	maxSessionTime = 10 * 365 * 24 * 3600 // seconds
+	maxOctetRate   = 125_000_000_000      // octets a second, of one session
 	timestampRange = 10 * time.Minute
 	maxPrefixes    = 16 // of one session
 )
@@ -142,6 +155,8 @@ func (p *recordParser) attribute(t byte, value []byte) {
 		r.NASIdentifier = string(value)
 	case acctSessionID:
 		r.Key.ID = string(value)
+	case acctMultiSessionID:
+		r.Multi = string(value)
 	case acctFramedIP:
 		p.framedIP(value)
 	case acctFramedIPv6Prefix, acctDelegatedIPv6Prefix:
@@ -248,7 +263,7 @@ func (p *recordParser) octets(o *Octets, giga uint32, wide bool) {
 	}
 	o.N |= uint64(giga) << 32
 	o.Wide = wide
-	if o.N > math.MaxInt64 {
+	if o.N > math.MaxInt64 || p.r.TimeKnown && o.N>>32 > 0 && o.N/maxOctetRate > uint64(p.r.Seconds)+60 {
 		*o = Octets{}
 		p.odd |= OddCounter
 	}
@@ -259,7 +274,8 @@ func (p *recordParser) event() {
 		p.delay = 0
 		p.odd |= OddDelay
 	}
-	p.r.Event = p.r.Received.Add(-p.delay)
+	p.r.Sent = p.r.Received.Add(-p.delay)
+	p.r.Event = p.r.Sent
 	if !p.stamp {
 		return
 	}

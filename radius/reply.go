@@ -60,14 +60,14 @@ func (r *reply) Answer() {
 	m.letters = append(m.letters, r.letter)
 	r.via.send(m.letters)
 	m.done()
-	r.sent()
+	r.sent(r.worker.tick())
 }
 
 // sent ends a reply's sending.
-func (r *reply) sent() {
+func (r *reply) sent(now time.Duration) {
 	if !r.delayed {
 		r.series.accounted.Inc()
-		r.worker.observe(r.received)
+		r.worker.observe(now - r.received)
 		r.worker.door.pending.Add(-1)
 	}
 	r.state.Store(replyGiven) // last, as in Drop
@@ -104,8 +104,9 @@ func AnswerAll(answers []Answerer) {
 			}
 		}
 		via.send(m.letters)
+		now := rest[0].worker.tick()
 		for _, r := range rest[:n] {
-			r.sent()
+			r.sent(now)
 		}
 		rest = rest[n:]
 	}

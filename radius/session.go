@@ -18,7 +18,9 @@ const (
 	ClosedByStop  ClosedBy = "stop"
 	ClosedByOn    ClosedBy = "accounting-on"  // inferred: the access server began anew
 	ClosedByOff   ClosedBy = "accounting-off" // inferred: the access server ended
-	ClosedByReuse ClosedBy = "replaced"       // inferred: its id names a later session
+	ClosedByReuse ClosedBy = "replaced"       // inferred: its id, or its line, has a later session
+	ClosedByStale ClosedBy = "stale"          // inferred: its device no longer reports it
+	ClosedByGone  ClosedBy = "gone"           // inferred: its device says that it has no such session
 )
 
 // CauseNASReboot is the Acct-Terminate-Cause of sessions that Accounting-On and -Off end (RFC 2866, section 5.10).
@@ -32,44 +34,72 @@ type Session struct {
 	Input      uint64    // octets from the subscriber: upload
 	Output     uint64    // octets to the subscriber: download
 	FramedIPv6 []netip.Prefix
+	Multi      string // Acct-Multi-Session-Id: what the sessions of one subscriber's line have in common
+
+	// InputBase and OutputBase are what the device's counters had reached when they wrapped or began anew: a counter as
+	// the device says it is Input less InputBase.
+	InputBase, OutputBase uint64
 
 	ClosedBy ClosedBy
 	// Stopped is the end: of the Stop; or, inferred, the time of Accounting-On or -Off, or when it was last seen.
 	Stopped time.Time
-	Cause   uint32 // Acct-Terminate-Cause
+	// ClosedAt is, of an inferred end, the instant at which it was inferred: a record of a later event opens the session
+	// again. Zero of other sessions.
+	ClosedAt time.Time
+	Cause    uint32 // Acct-Terminate-Cause
 }
 
 // Open reports whether the session is not known to have ended.
 func (s *Session) Open() bool { return s.ClosedBy == StillOpen }
 
+// Inferred reports whether the session was taken for ended without its device having said so.
+func (s *Session) Inferred() bool { return s.ClosedBy != StillOpen && s.ClosedBy != ClosedByStop }
+
 // Fold merges a record into the session it belongs to. The same records give the same session in any order and however
 // often each comes: counters, times and addresses only grow, the start is fixed when the session is first seen, and a
-// Stop ends it whatever comes late. Two things open it again: records later than an end that was only inferred, and an
-// Interim-Update whose Acct-Session-Time and counters are beyond the Stop's.
+// Stop ends it whatever comes late. Two things open it again: a record later than an end that was only inferred, and an
+// Interim-Update later than the Stop whose Acct-Session-Time and counters are beyond it.
 //
-// A counter without Gigawords that falls while the session goes on has wrapped when more than half of its 32 bits had
-// been used, and 2³² are added; of such counters the order of records does matter. Any other fall is passed over.
+// Counters that fall while the session goes on are an exception: there the order of records does matter. See count.
 func Fold(s Session, r *Record) Session {
-	if r.Kind == KindApplied {
+	switch r.Kind {
+	case KindApplied:
 		if s.Open() {
 			s.Applied = cmp.Or(r.Cookie.Granted, nas.Unsure)
 		}
 		return s
+	case KindClosed:
+		s.infer(r.Closing.By, r.Event, r.Cause)
+		return s
 	}
 	advanced := !r.Event.Before(s.LastSeen)
-	beyond := r.TimeKnown && r.Seconds > s.Seconds && r.Input.N >= s.Input && r.Output.N >= s.Output
+	beyond := s.beyond(r)
+	passed := s.passed(r)
 	s.describe(r, advanced)
-	s.Input = grow(s.Input, r.Input, s, r)
-	s.Output = grow(s.Output, r.Output, s, r)
-	s.end(r, beyond)
+	s.count(r, s.ClosedBy == ClosedByStop && !beyond)
+	if !passed {
+		s.end(r, beyond)
+	}
 	s.Seconds = max(s.Seconds, r.Seconds)
 	if r.Event.After(s.LastSeen) {
 		s.LastSeen = r.Event
 	}
-	if s.ClosedBy == ClosedByReuse {
+	if s.Inferred() && s.ClosedBy != ClosedByOn && s.ClosedBy != ClosedByOff {
 		s.Stopped = s.LastSeen
 	}
 	return s
+}
+
+// beyond reports whether a record shows that its session went on after the Stop that is known.
+func (s *Session) beyond(r *Record) bool {
+	return r.TimeKnown && r.Seconds > s.Seconds && r.Event.After(s.Stopped) &&
+		r.Input.N >= s.Input-s.InputBase && r.Output.N >= s.Output-s.OutputBase
+}
+
+// passed reports the same the other way round: whether a Stop is one that its session is known to have gone on after.
+func (s *Session) passed(r *Record) bool {
+	return r.Kind == KindStop && s.ClosedBy != ClosedByStop && r.TimeKnown && r.Seconds < s.Seconds && r.Event.Before(s.LastSeen) &&
+		r.Input.N <= s.Input-s.InputBase && r.Output.N <= s.Output-s.OutputBase
 }
 
 // describe takes what the record says about who and where. What is known stays, but the address follows the newest.
@@ -83,6 +113,7 @@ func (s *Session) describe(r *Record, advanced bool) {
 	fill(&s.CallingStation, r.CallingStation)
 	fill(&s.NASPort, r.NASPort)
 	fill(&s.NASIdentifier, r.NASIdentifier)
+	fill(&s.Multi, r.Multi)
 	if s.Access == 0 {
 		s.Access = r.Cookie.Access
 	}
@@ -113,40 +144,89 @@ func (s *Session) end(r *Record, beyond bool) {
 	case r.Kind == KindStop:
 		later := r.Event.After(s.Stopped) || r.Event.Equal(s.Stopped) && r.Cause < s.Cause
 		if s.ClosedBy != ClosedByStop || later {
-			s.ClosedBy, s.Stopped, s.Cause = ClosedByStop, r.Event, r.Cause
+			s.ClosedBy, s.Stopped, s.Cause, s.ClosedAt = ClosedByStop, r.Event, r.Cause, time.Time{}
 		}
-	case s.ClosedBy == ClosedByStop && r.Kind == KindInterim && beyond,
-		(s.ClosedBy == ClosedByOn || s.ClosedBy == ClosedByOff) && r.Event.After(s.Stopped):
-		s.ClosedBy, s.Stopped, s.Cause = StillOpen, time.Time{}, 0
+	case s.ClosedBy == ClosedByStop && r.Kind == KindInterim && beyond, s.Inferred() && r.Event.After(s.ClosedAt):
+		s.ClosedBy, s.Stopped, s.Cause, s.ClosedAt = StillOpen, time.Time{}, 0, time.Time{}
 	}
 }
 
-// close ends an open session by inference.
-func (s *Session) close(by ClosedBy, at time.Time, cause uint32) {
-	s.ClosedBy, s.Stopped, s.Cause = by, at, cause
+// infer ends a session of which nothing after at is known. Of several such ends the latest counts; a Stop stays.
+func (s *Session) infer(by ClosedBy, at time.Time, cause uint32) {
+	if s.ClosedBy == ClosedByStop || s.LastSeen.After(at) {
+		return
+	}
+	if s.Inferred() && (at.Before(s.ClosedAt) || at.Equal(s.ClosedAt) && by >= s.ClosedBy) {
+		return
+	}
+	s.ClosedBy, s.ClosedAt, s.Stopped, s.Cause = by, at, s.LastSeen, cause
+	if by == ClosedByOn || by == ClosedByOff {
+		s.Stopped = at
+	}
 }
 
 const wrap = 1 << 32
 
-// grow is a counter of s after r.
-func grow(have uint64, said Octets, s Session, r *Record) uint64 {
-	late := r.Seconds < s.Seconds
-	advanced := r.Seconds > s.Seconds
+// count merges the counters of a record. A late record, and one after a Stop (stopped), can only raise them.
+//
+// A counter that falls while the session goes on has either wrapped at 32 bits, which it can without Gigawords and from
+// its upper half, or has begun anew: then what it had reached is the base to which it adds. One that begins anew has lost
+// more than half; of a smaller fall, and of zero, nothing is believed. When both fall and they cannot both have wrapped,
+// both have begun anew.
+func (s *Session) count(r *Record, stopped bool) {
+	late, advanced := r.Seconds < s.Seconds, r.Seconds > s.Seconds
 	if !r.TimeKnown {
-		late = r.Event.Before(s.LastSeen)
-		advanced = r.Event.After(s.LastSeen)
+		late, advanced = r.Event.Before(s.LastSeen), r.Event.After(s.LastSeen)
 	}
+	if late || stopped {
+		s.Input, s.Output = max(s.Input, r.Input.N), max(s.Output, r.Output.N)
+		return
+	}
+	if advanced {
+		in, out := fell(s.Input-s.InputBase, r.Input), fell(s.Output-s.OutputBase, r.Output)
+		if in != 0 && out != 0 && in != out {
+			in, out = begunAnew, begunAnew
+		}
+		s.InputBase, s.OutputBase = rebase(s.InputBase, s.Input, in), rebase(s.OutputBase, s.Output, out)
+	}
+	s.Input, s.Output = grow(s.Input, s.InputBase, r.Input), grow(s.Output, s.OutputBase, r.Output)
+}
+
+type fall uint8
+
+const (
+	noFall fall = iota
+	wrapped
+	begunAnew
+)
+
+func fell(last uint64, said Octets) fall {
 	switch {
-	case !said.Known:
+	case !said.Known || said.N == 0 || said.N >= last:
+		return noFall
+	case !said.Wide && last < wrap && last >= wrap/2:
+		return wrapped
+	case said.N < last/2:
+		return begunAnew
+	}
+	return noFall
+}
+
+func rebase(base, have uint64, f fall) uint64 {
+	switch f {
+	case wrapped:
+		return base + wrap
+	case begunAnew:
 		return have
-	case said.Wide || late:
-		return max(have, said.N)
 	}
-	n := have&^(wrap-1) | said.N
-	if n < have && advanced && have&(wrap-1) >= wrap/2 {
-		n += wrap
+	return base
+}
+
+func grow(have, base uint64, said Octets) uint64 {
+	if !said.Known {
+		return have
 	}
-	return min(max(have, n), math.MaxInt64)
+	return min(max(have, base+said.N), math.MaxInt64)
 }
 
 // opened is the session that a record is the first sight of.
@@ -159,6 +239,7 @@ func opened(r *Record) Session {
 // Same reports whether two states of a session are equal.
 func (s *Session) Same(o *Session) bool {
 	return s.Session == o.Session && s.LastSeen.Equal(o.LastSeen) && s.Seconds == o.Seconds && s.Input == o.Input &&
-		s.Output == o.Output && len(s.FramedIPv6) == len(o.FramedIPv6) && s.ClosedBy == o.ClosedBy &&
-		s.Stopped.Equal(o.Stopped) && s.Cause == o.Cause
+		s.Output == o.Output && s.InputBase == o.InputBase && s.OutputBase == o.OutputBase && s.Multi == o.Multi &&
+		len(s.FramedIPv6) == len(o.FramedIPv6) && s.ClosedBy == o.ClosedBy &&
+		s.Stopped.Equal(o.Stopped) && s.ClosedAt.Equal(o.ClosedAt) && s.Cause == o.Cause
 }

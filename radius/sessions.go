@@ -170,8 +170,8 @@ func (t *Sessions) boot(r *Record) Change {
 				if !b.ends(r.NASIdentifier, s) {
 					return false
 				}
-				s.close(b.By, b.At, CauseNASReboot)
-				return true
+				s.infer(b.By, b.At, CauseNASReboot)
+				return !s.Open()
 			}) {
 				change = Closed
 			}

@@ -1,9 +1,11 @@
 package radius
 
 import (
-	"errors"
+	"fmt"
 	"net"
-	"os"
+	"net/netip"
+	"sync"
+	"syscall"
 	"time"
 )
 
@@ -11,43 +13,54 @@ import (
 type socket struct {
 	worker *worker
 	conn   *net.UDPConn
+	raw    syscall.RawConn
 	info   bool // bound to every address: replies must name the one that was asked
+	unsent func(to netip.AddrPort, errno syscall.Errno)
 }
 
-// serve reads datagrams and sends what they are owed at once.
+func newSocket(w *worker, conn *net.UDPConn) (*socket, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("radius: the socket of %s: %w", conn.LocalAddr(), err)
+	}
+	s := &socket{worker: w, conn: conn, raw: raw, info: localAddr(conn).Addr().IsUnspecified()}
+	s.unsent = s.refused
+	return s, nil
+}
+
+// serve takes the datagrams that wait, handles one after the other and sends what they are owed at once. When only one
+// waits, only one is waited for.
 func (s *socket) serve() {
 	w := s.worker
-	datagram := make([]byte, maxPacket) // what lies beyond is padding, or the packet is malformed
-	oob := make([]byte, packetInfoSpace)
+	in, out := newInbox(s.info), newOutbox()
+	var replies []byte // those in the outbox, one after the other
 	p := &packet{via: s}
-	owed := make([]letter, 1)
 	for {
-		var n, oobn int
-		var err error
-		if s.info {
-			n, oobn, _, p.from, err = s.conn.ReadMsgUDPAddrPort(datagram, oob)
-		} else {
-			n, p.from, err = s.conn.ReadFromUDPAddrPort(datagram)
+		if err := in.fill(s.raw); err != nil {
+			return // the deadline that ends the reading, or the socket is closed
 		}
-		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
+		if in.errno != 0 {
 			time.Sleep(time.Millisecond) // an error that repeats at once must not take the processor
 			continue
 		}
-		p.datagram, p.oob = datagram[:n], nil
-		if s.info {
-			p.oob = replyInfo(oob[:oobn])
-		}
 		p.now, p.tick = w.door.now(), w.tick()
-		if !w.door.identify(p) {
-			continue
+		for i := range in.n {
+			p.datagram, p.from, p.oob = in.datagram(i), in.from(i), in.replyInfo(i)
+			if !w.door.identify(p) {
+				continue
+			}
+			if b := w.handleSafely(p); b != nil {
+				at := len(replies)
+				replies = append(replies, b...)
+				out.put(letter{bytes: replies[at:], to: p.from, oob: p.oob})
+			}
 		}
-		if b := w.handleSafely(p); b != nil {
-			owed[0] = letter{bytes: b, to: p.from, oob: p.oob}
-			s.send(owed)
-			w.observe(p.tick)
+		if owed := out.n; owed > 0 {
+			s.flush(out)
+			replies = replies[:0]
+			for now := w.tick(); owed > 0; owed-- {
+				w.observe(now - p.tick)
+			}
 		}
 	}
 }
@@ -63,17 +76,31 @@ func (d *Door) identify(p *packet) bool {
 	return p.device != nil
 }
 
+var outboxes = sync.Pool{New: func() any { return newOutbox() }}
+
 // send implements carrier.
 func (s *socket) send(letters []letter) {
-	for i := range letters {
-		var err error
-		if l := &letters[i]; len(l.oob) > 0 {
-			_, _, err = s.conn.WriteMsgUDPAddrPort(l.bytes, l.oob, l.to)
-		} else {
-			_, err = s.conn.WriteToUDPAddrPort(l.bytes, l.to)
+	out := outboxes.Get().(*outbox)
+	for _, l := range letters {
+		if out.full() {
+			s.flush(out)
 		}
-		if err != nil {
-			s.worker.door.metrics.unsent.Inc()
-		}
+		out.put(l)
+	}
+	s.flush(out)
+	outboxes.Put(out)
+}
+
+// flush sends what is in the outbox and counts what could not be sent.
+func (s *socket) flush(out *outbox) {
+	_ = out.flush(s.raw, s.unsent) // an end, of which refused has heard
+}
+
+// refused counts a reply that the system did not take. The access server asks again, and gets it from the cache.
+func (s *socket) refused(to netip.AddrPort, errno syscall.Errno) {
+	d := s.worker.door
+	d.metrics.unsent.Inc()
+	if tick := d.clock(); d.warnings.allow(tick) {
+		d.log.Warn().Stringer("to", to).Err(errno).Msg("the system did not send a reply")
 	}
 }

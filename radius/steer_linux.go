@@ -61,6 +61,9 @@ const packetInfoSpace = 64
 // replyInfo turns the packet information of a request into that of its reply: the same local address, any interface,
 // except for link-local addresses, which mean nothing without theirs. It changes oob in place; nil when there is none.
 func replyInfo(oob []byte) []byte {
+	if len(oob) < unix.SizeofCmsghdr {
+		return nil
+	}
 	header, data, _, err := unix.ParseOneSocketControlMessage(oob)
 	if err != nil {
 		return nil

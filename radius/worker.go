@@ -162,6 +162,6 @@ func (w *worker) handleSafely(p *packet) (b []byte) {
 }
 
 // observe notes how long a reply took.
-func (w *worker) observe(received time.Duration) {
-	w.door.metrics.latency[w.port].Observe((w.tick() - received).Seconds())
+func (w *worker) observe(took time.Duration) {
+	w.door.metrics.latency[w.port].Observe(took.Seconds())
 }

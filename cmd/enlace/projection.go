@@ -304,8 +304,18 @@ func (p *projection) put(l *contractspg.Loaded) {
 		for _, s := range spans[first:] {
 			windows = append(windows, window(&s, a.ID))
 		}
-		p.directory.Put(&radius.Subscriber{Access: a.ID, Contract: c.ID, Login: a.Login, Password: l.Passwords[i], Windows: windows})
+		p.directory.Put(&radius.Subscriber{Access: a.ID, Contract: c.ID, Login: a.Login, Password: l.Passwords[i], Windows: windows,
+			Line: lineOf(&a)})
 	}
+}
+
+// lineOf is what an access has beside its login and password, nil for most.
+func lineOf(a *contracts.Access) *contracts.Line {
+	if a.Line.IsZero() {
+		return nil
+	}
+	line := a.Line
+	return &line
 }
 
 // window is a span as one login sees it.

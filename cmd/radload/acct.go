@@ -138,22 +138,33 @@ func (l *acctLoad) judge(s *slot, reply []byte) (verdict, bool) {
 // lost implements load.
 func (l *acctLoad) lost(*slot) {}
 
-// wholeLoad is whole sessions: a login, and when it is accepted Start, Interim-Update and Stop with its Class.
-type wholeLoad struct {
+// statusLogin stands in a script for a login, whose accept brings the Class that accounting carries.
+const statusLogin = 0
+
+// Scripts are what one subscriber does, one step after the other's answer.
+var (
+	wholeScript  = []uint32{statusLogin, statusStart, statusInterim, statusStop}
+	openScript   = []uint32{statusLogin, statusStart}
+	reopenScript = []uint32{statusStop, statusLogin, statusStart} // as when a line falls and comes back
+)
+
+// scriptLoad has every subscriber do a script.
+type scriptLoad struct {
+	script []uint32
 	logins *authLoad
 	acct   accountant
 	window int
-	at     []wholeStep
+	at     []scriptStep
 }
 
-// wholeStep is how far a slot has come: step 0 is the login, then those of steps.
-type wholeStep struct {
-	step, subscriber int
-	buffer           []byte
+// scriptStep is how far a slot has come.
+type scriptStep struct {
+	step, turn, subscriber int
+	buffer                 []byte
 }
 
-func newWholeLoad(c crowd, logins *authLoad, a accountant, slots []*slot) *wholeLoad {
-	w := &wholeLoad{logins: logins, acct: a, window: c.window, at: make([]wholeStep, len(slots))}
+func newScriptLoad(c crowd, script []uint32, logins *authLoad, a accountant, slots []*slot) *scriptLoad {
+	w := &scriptLoad{script: script, logins: logins, acct: a, window: c.window, at: make([]scriptStep, len(slots))}
 	for i := range w.at {
 		w.at[i].buffer = make([]byte, 0, 512)
 	}
@@ -161,41 +172,49 @@ func newWholeLoad(c crowd, logins *authLoad, a accountant, slots []*slot) *whole
 }
 
 // next implements load.
-func (w *wholeLoad) next(s *slot) bool {
+func (w *scriptLoad) next(s *slot) bool {
 	at := &w.at[s.local]
 	if at.step == 0 {
-		turn := s.turn
-		if !w.logins.next(s) {
+		own := &w.logins.slots[s.local]
+		if own.count == 0 || w.logins.rounds > 0 && s.turn >= w.logins.rounds*own.share.size {
 			return false
 		}
-		own := &w.logins.slots[s.local]
-		at.subscriber = own.share.at(turn % own.share.size)
+		at.turn, at.subscriber = s.turn, own.share.at(s.turn%own.share.size)
+		s.turn++
+	}
+	if w.script[at.step] == statusLogin {
+		w.logins.take(s, at.turn)
 		return true
 	}
-	s.request = w.acct.report(at.buffer, s.identifier(w.window), at.subscriber, steps[at.step-1])
+	s.request = w.acct.report(at.buffer, s.identifier(w.window), at.subscriber, w.script[at.step])
 	s.port = portAcct
 	return true
 }
 
 // judge implements load.
-func (w *wholeLoad) judge(s *slot, reply []byte) (v verdict, more bool) {
+func (w *scriptLoad) judge(s *slot, reply []byte) (v verdict, more bool) {
 	at := &w.at[s.local]
-	if at.step == 0 {
-		v, _ = w.logins.judge(s, reply)
+	if w.script[at.step] == statusLogin {
+		v = w.logins.verdict(s, reply)
 		more = v == accepted
+		if more {
+			w.acct.people.classes[at.subscriber] = classOf(reply)
+		}
 	} else {
 		v = w.acct.verdict(s, reply, w.logins.result, &w.logins.judged, w.logins.check)
-		more = v == answered && at.step < len(steps)
-		if v == answered && !more {
+		more = v == answered
+	}
+	if at.step++; at.step == len(w.script) {
+		if more {
 			w.logins.result.wholes++
 		}
+		more = false
 	}
-	at.step++
 	if !more {
 		at.step = 0
 	}
 	return v, more
 }
 
-// lost implements load: the rest of the session is not told.
-func (w *wholeLoad) lost(s *slot) { w.at[s.local].step = 0 }
+// lost implements load: the rest of the script is not done.
+func (w *scriptLoad) lost(s *slot) { w.at[s.local].step = 0 }

@@ -34,8 +34,8 @@ type authSlot struct {
 	first, count int // in ends
 }
 
-func newAuthLoad(c crowd, p *people, secret []byte, method string, rounds int, slots []*slot, r *result) *authLoad {
-	a := &authLoad{codec: newCodec(secret), people: p, rounds: rounds, check: c.check, result: r, slots: make([]authSlot, len(slots))}
+func newAuthLoad(c crowd, p *people, secret, method string, rounds int, slots []*slot, r *result) *authLoad {
+	a := &authLoad{codec: c.codec(secret), people: p, rounds: rounds, check: c.check, result: r, slots: make([]authSlot, len(slots))}
 	all := c.sockets * c.window
 	buf := make([]byte, 0, maxPacket)
 	for _, s := range slots {

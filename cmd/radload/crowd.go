@@ -31,6 +31,13 @@ type crowd struct {
 	duration time.Duration
 	timeout  time.Duration
 	check    bool // verify every reply, not one in sampleEvery
+	bare     bool // the server's replies may lack a Message-Authenticator
+}
+
+func (c crowd) codec(secret string) *codec {
+	codec := newCodec([]byte(secret))
+	codec.bare = c.bare
+	return codec
 }
 
 const sampleEvery = 64

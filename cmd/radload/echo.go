@@ -163,7 +163,7 @@ type echoLoad struct{ *authLoad }
 
 func echoes(ctx context.Context, c crowd, p *people, rounds int) (*result, error) {
 	return c.run(ctx, func(slots []*slot, r *result) load {
-		return echoLoad{newAuthLoad(c, p, []byte("echo"), methodPAP, rounds, slots, r)}
+		return echoLoad{newAuthLoad(c, p, "echo", methodPAP, rounds, slots, r)}
 	})
 }
 

@@ -83,7 +83,7 @@ func (c *authCmd) Run(ctx context.Context, out io.Writer) error {
 
 func logins(ctx context.Context, c crowd, p *people, secret, method string, rounds int) (*result, error) {
 	return c.run(ctx, func(slots []*slot, r *result) load {
-		return newAuthLoad(c, p, []byte(secret), method, rounds, slots, r)
+		return newAuthLoad(c, p, secret, method, rounds, slots, r)
 	})
 }
 
@@ -127,7 +127,7 @@ func accounting(ctx context.Context, c crowd, p *people, secret string, rounds i
 	c.servers[portAuth] = netip.AddrPort{}
 	sessions, number := make([]session, len(p.logins)), rand.Uint64()
 	r, err := c.run(ctx, func(slots []*slot, r *result) load {
-		return newAcctLoad(c, accountant{newCodec([]byte(secret)), p, sessions, number, time.Now}, rounds, slots, r)
+		return newAcctLoad(c, accountant{c.codec(secret), p, sessions, number, time.Now}, rounds, slots, r)
 	})
 	if err != nil {
 		return nil, err
@@ -157,16 +157,32 @@ func (c *sessionsCmd) Run(ctx context.Context, out io.Writer) error {
 }
 
 func wholes(ctx context.Context, c crowd, p *people, secret, method string, rounds int) (*result, error) {
+	return newLines(p).act(ctx, c, wholeScript, secret, method, rounds)
+}
+
+// lines are what an access server knows of its subscribers' sessions, from one load to the next.
+type lines struct {
+	people   *people
+	sessions []session
+	number   uint64
+}
+
+func newLines(p *people) *lines {
 	p.keepClasses()
-	sessions, number := make([]session, len(p.logins)), rand.Uint64()
+	return &lines{people: p, sessions: make([]session, len(p.logins)), number: rand.Uint64()}
+}
+
+// act has every subscriber do a script so many rounds, or until the crowd's time is over.
+func (l *lines) act(ctx context.Context, c crowd, script []uint32, secret, method string, rounds int) (*result, error) {
+	before := opened(l.sessions)
 	r, err := c.run(ctx, func(slots []*slot, r *result) load {
-		a := newAuthLoad(c, p, []byte(secret), method, rounds, slots, r)
-		return newWholeLoad(c, a, accountant{newCodec([]byte(secret)), p, sessions, number, time.Now}, slots)
+		a := newAuthLoad(c, l.people, secret, method, rounds, slots, r)
+		return newScriptLoad(c, script, a, accountant{c.codec(secret), l.people, l.sessions, l.number, time.Now}, slots)
 	})
 	if err != nil {
 		return nil, err
 	}
-	r.opened = opened(sessions)
+	r.opened = opened(l.sessions) - before
 	return r, nil
 }
 

@@ -22,6 +22,7 @@ type cli struct {
 	Sessions   sessionsCmd `cmd:"" help:"Whole sessions: login, Start, Interim-Update, Stop."`
 	Echo       echoCmd     `cmd:"" help:"A bare UDP echo under the same load, to compare with."`
 	Bench      benchCmd    `cmd:"" help:"Bring enlace up with many subscribers, measure it and print a table."`
+	Peers      peersCmd    `cmd:"" help:"Measure enlace and FreeRADIUS, one after the other in turn, and print a table."`
 	EchoServer echoServer  `cmd:"" hidden:"" help:"The server of echo."`
 
 	Version kong.VersionFlag `help:"Print the version."`

@@ -65,8 +65,11 @@ func addLine(b []byte, subscriber int) []byte {
 		b = append(b, ':', digits[n>>4], digits[n&15])
 	}
 	b = addString(b, attrNASPortID, "ether1-vlan100")
-	return addString(b, attrNASIdentifier, "bras-1.pop")
+	return addString(b, attrNASIdentifier, nasIdentifier)
 }
+
+// nasIdentifier is what the crowd's access servers call themselves.
+const nasIdentifier = "bras-1.pop"
 
 // share is the part of the people that a slot asks for: number, number+slots, number+2*slots ...
 type share struct{ first, step, size int }

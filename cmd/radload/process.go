@@ -107,8 +107,11 @@ func (u usage) since(before usage) usage { return usage{u.own - before.own, u.ot
 const clockTick = 10 * time.Millisecond
 
 // usage reads the processor times now.
-func (p *process) usage() (usage, error) {
-	own, err := readStat(p.pid())
+func (p *process) usage() (usage, error) { return usageOf(p.pid()) }
+
+// usageOf is the processor time of a process, and of its descendants.
+func usageOf(root int) (usage, error) {
+	own, err := readStat(root)
 	if err != nil {
 		return usage{}, err
 	}
@@ -126,7 +129,7 @@ func (p *process) usage() (usage, error) {
 	u := usage{own: own.used}
 	for pid, s := range stats {
 		for up := s.parent; up > 1; up = stats[up].parent {
-			if up == p.pid() && pid != p.pid() {
+			if up == root && pid != root {
 				u.others += s.used + s.reaped
 				break
 			}

@@ -9,13 +9,12 @@ import (
 )
 
 // statusServer asks a server once whether it is there (RFC 5997); false when it does not say so within a moment.
-func statusServer(from netip.Addr, to netip.AddrPort, secret string) (bool, error) {
+func statusServer(from netip.Addr, to netip.AddrPort, c *codec) (bool, error) {
 	fd, err := dial(from, to)
 	if err != nil {
 		return false, err
 	}
 	defer unix.Close(fd)
-	c := newCodec([]byte(secret))
 	b := begin(nil, codeStatusServer, 1)
 	rand.Read(b[4:headerLen]) // never fails: crypto/rand ends the process instead
 	b = addBytes(b, attrMessageAuthenticator, zeros[:])

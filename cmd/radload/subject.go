@@ -76,7 +76,7 @@ func raise(ctx context.Context, enlace string, p *crowdFlags) (_ *subject, err e
 	if s.pool, err = postgres.Open(ctx, url, postgres.PoolOptions{MaxConns: 2, Name: "radload"}); err != nil {
 		return nil, err
 	}
-	return s, s.addDevice(ctx, p.Source)
+	return s, s.addDevice(ctx, p.Source, "radload")
 }
 
 // newFolder is a folder that PostgreSQL's user can walk to: of the usual places the first that every user may enter.
@@ -215,8 +215,8 @@ func (s *subject) until(ctx context.Context, what string, so func() (bool, error
 	}
 }
 
-// addDevice makes the crowd's source address an access server, and waits until the server knows.
-func (s *subject) addDevice(ctx context.Context, source string) error {
+// addDevice makes a source address an access server, and waits until the server knows.
+func (s *subject) addDevice(ctx context.Context, source, name string) error {
 	key, err := newSealer(filepath.Join(s.dir, "key"))
 	if err != nil {
 		return err
@@ -225,7 +225,7 @@ func (s *subject) addDevice(ctx context.Context, source string) error {
 	if err != nil {
 		return fmt.Errorf("reading the source address: %w", err)
 	}
-	device := nas.Device{Name: "radload", Source: netip.PrefixFrom(address, address.BitLen()), Secret: []byte(s.secret), Dialect: "mikrotik",
+	device := nas.Device{Name: name, Source: netip.PrefixFrom(address, address.BitLen()), Secret: []byte(s.secret), Dialect: "mikrotik",
 		MessageAuthenticator: nas.RequireMA, InterimSeconds: 300, CommandsPerSecond: 50}
 	store := naspg.Store{Pool: s.pool, Sealer: key}
 	if err := store.CreateDevice(ctx, "radload", time.Now(), &device); err != nil {
@@ -235,7 +235,7 @@ func (s *subject) addDevice(ctx context.Context, source string) error {
 	if err != nil {
 		return fmt.Errorf("reading the server's address: %w", err)
 	}
-	return s.until(ctx, "the server answers its new device", func() (bool, error) { return statusServer(address, to, s.secret) })
+	return s.until(ctx, "the server answers its new device", func() (bool, error) { return statusServer(address, to, newCodec([]byte(s.secret))) })
 }
 
 // sealer encrypts like the server does, under the key file it made: one byte of version, the nonce, the ciphertext.

@@ -58,6 +58,7 @@ var zeros [16]byte
 // codec builds requests and verifies replies under one shared secret. Not for concurrent use.
 type codec struct {
 	secret []byte
+	bare   bool // replies to an Access-Request need no Message-Authenticator
 	md5    hash.Hash
 	mac    hash.Hash
 	sum    [md5.Size]byte
@@ -131,7 +132,7 @@ func (c *codec) signAccounting(b []byte) {
 }
 
 // replyProblem says what is wrong with the authenticators of a reply to a request; "" for nothing. Replies to an
-// Access-Request must have a Message-Authenticator.
+// Access-Request must have a Message-Authenticator unless the codec is bare.
 func (c *codec) replyProblem(request, reply []byte) string {
 	if len(reply) < headerLen || int(binary.BigEndian.Uint16(reply[2:4])) != len(reply) {
 		return "its length is wrong"
@@ -146,7 +147,7 @@ func (c *codec) replyProblem(request, reply []byte) string {
 	}
 	at := attributeAt(reply, attrMessageAuthenticator, 18)
 	if at == 0 {
-		if request[0] == codeAccountingRequest {
+		if c.bare || request[0] == codeAccountingRequest {
 			return ""
 		}
 		return "it has no Message-Authenticator"

@@ -368,6 +368,8 @@ func TestOnlyLoopbackAndBoundedLoads(t *testing.T) {
 		{"bench", "--subscribers", "0"},
 		{"bench", "--enlace", "/nonexistent/enlace"},
 		{"bench", "--time", "1h"},
+		{"peers", "--rounds", "0"},
+		{"peers", "--subscribers", "0"},
 		{"nothing"},
 	} {
 		if out, status := radload(t, args...); status == 0 || !strings.Contains(out, "radload: ") {

@@ -66,41 +66,6 @@ func (s *Store) CreateContract(ctx context.Context, actor string, now time.Time,
 	})
 }
 
-func (s *Store) insertAccess(ctx context.Context, tx pgx.Tx, now time.Time, id contracts.ContractID, a *contracts.Access, password string) error {
-	if err := contracts.ValidLogin(a.Login); err != nil {
-		return err
-	}
-	if err := ValidPassword(password); err != nil {
-		return err
-	}
-	err := tx.QueryRow(ctx, `insert into access (contract_id, login, password_sealed, created_at) values ($1, $2, $3, $4) returning id`,
-		id, a.Login, s.Sealer.Seal([]byte(password)), now).Scan(&a.ID)
-	return conflictOn(err, "access_login_key", "duplicate_login", "the login %q is already taken", a.Login)
-}
-
-// ValidPassword bounds a password by what User-Password can carry (RFC 2865, section 5.2).
-func ValidPassword(p string) error {
-	if len(p) < 1 || len(p) > 128 || strings.ContainsRune(p, 0) {
-		return contracts.Invalidf("password", "a password has 1 to 128 bytes and no NUL")
-	}
-	return nil
-}
-
-// AddAccess gives a contract one more login.
-func (s *Store) AddAccess(ctx context.Context, actor string, now time.Time, id contracts.ContractID, login, password string) (contracts.AccessID, error) {
-	a := contracts.Access{Login: login}
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		if err := Lock(ctx, tx, id); err != nil {
-			return err
-		}
-		if err := s.insertAccess(ctx, tx, now, id, &a, password); err != nil {
-			return err
-		}
-		return s.accessChanged(ctx, tx, actor, now, id, a.ID, "access.create")
-	})
-	return a.ID, err
-}
-
 // SetPassword replaces the password of an access.
 func (s *Store) SetPassword(ctx context.Context, actor string, now time.Time, id contracts.AccessID, password string) error {
 	if err := ValidPassword(password); err != nil {
@@ -115,18 +80,8 @@ func (s *Store) SetPassword(ctx context.Context, actor string, now time.Time, id
 		if err != nil {
 			return fmt.Errorf("changing a password: %w", err)
 		}
-		return s.accessChanged(ctx, tx, actor, now, contract, id, "access.password")
+		return s.accessChanged(ctx, tx, actor, now, contract, id, "access.password", nil)
 	})
-}
-
-func (s *Store) accessChanged(ctx context.Context, tx pgx.Tx, actor string, now time.Time, c contracts.ContractID, a contracts.AccessID, act string) error {
-	if err := Audit(ctx, tx, now, actor, act, fmt.Sprintf("access:%d", a), "done", nil); err != nil {
-		return err
-	}
-	if err := postgres.MarkChanged(ctx, tx, "contract", int64(c)); err != nil {
-		return err
-	}
-	return postgres.NotifyChange(ctx, tx)
 }
 
 const contractColumns = `id, customer_id, plan_id, zone, created_at, starts_pending, auto_block, exempt, trust_enabled,
@@ -204,6 +159,19 @@ func readAccesses(ctx context.Context, q Querier, list []contracts.Contract) err
 	if err != nil {
 		return fmt.Errorf("reading accesses: %w", err)
 	}
+	return readLines(ctx, q, ids, func(id contracts.ContractID, access contracts.AccessID) *contracts.Access {
+		return accessOf(at[id], access)
+	})
+}
+
+func accessOf(c *contracts.Contract, id contracts.AccessID) *contracts.Access {
+	if c != nil {
+		for i := range c.Accesses {
+			if c.Accesses[i].ID == id {
+				return &c.Accesses[i]
+			}
+		}
+	}
 	return nil
 }
 
@@ -221,18 +189,25 @@ func (s *Store) FindLogin(ctx context.Context, login string) (contracts.Contract
 	return c, a, err
 }
 
-// Search finds by the beginning of a login, name or document.
+// Search finds by the beginning of a login, name, document, circuit or remote id, and by MAC address and fixed address.
 func (s *Store) Search(ctx context.Context, text string, limit int) ([]contracts.Hit, error) {
 	text = strings.TrimSpace(text)
 	if text == "" || contracts.ValidText("", text, maxQuery) != nil {
 		return nil, nil
 	}
+	args := []any{likePrefix(strings.ToLower(text)), documentPrefix(text), likePrefix(text), limit}
+	marked, mark := findMark(text)
+	if marked != "" {
+		args = append(args, mark)
+	} else {
+		marked = "false"
+	}
 	rows, err := s.Pool.Query(ctx, `
 		select c.id, coalesce(t.id, 0), c.name, coalesce(a.login, '') from customer c
 		left join contract t on t.customer_id = c.id left join access a on a.contract_id = t.id
 		where lower(c.name) like $1 or lower(c.name) like '% ' || $1 or (c.document <> '' and c.document like $2) or a.login like $3
-		order by c.id, t.id, a.id limit $4`,
-		likePrefix(strings.ToLower(text)), documentPrefix(text), likePrefix(text), limit)
+			or `+marked+`
+		order by c.id, t.id, a.id limit $4`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("searching: %w", err)
 	}

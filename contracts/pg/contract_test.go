@@ -95,8 +95,7 @@ func TestContractsThatCannotBe(t *testing.T) {
 	for _, password := range []string{"", strings.Repeat("x", 129), "a\x00b"} {
 		c := h.draft()
 		refused(t, h.CreateContract(ctx, "test", at("2026-01-05 10:00"), &c, []string{password}), contracts.Invalid, "password")
-		_, err := h.AddAccess(ctx, "test", at("2026-01-05 10:00"), taken.ID, "more@isp", password)
-		refused(t, err, contracts.Invalid, "password")
+		refused(t, h.AddAccess(ctx, "test", at("2026-01-05 10:00"), taken.ID, &contracts.Access{Login: "more@isp"}, password), contracts.Invalid, "password")
 		refused(t, h.SetPassword(ctx, "test", at("2026-01-05 10:00"), taken.Accesses[0].ID, password), contracts.Invalid, "password")
 	}
 	c := h.draft()
@@ -114,13 +113,18 @@ func TestAccessesAndPasswords(t *testing.T) {
 	h := newHouse(t)
 	c, other := h.sign("2026-01-05 10:00"), h.sign("2026-01-05 10:00")
 	now := at("2026-01-06 10:00")
-	a, err := h.AddAccess(ctx, "test", now, c.ID, "second@isp", "first word")
+	add := func(id contracts.ContractID, login string) (contracts.AccessID, error) {
+		a := contracts.Access{Login: login}
+		err := h.AddAccess(ctx, "test", now, id, &a, "first word")
+		return a.ID, err
+	}
+	a, err := add(c.ID, "second@isp")
 	h.must(err)
-	_, err = h.AddAccess(ctx, "test", now, other.ID, "second@isp", "x")
+	_, err = add(other.ID, "second@isp")
 	refused(t, err, contracts.Conflict, "duplicate_login")
-	_, err = h.AddAccess(ctx, "test", now, 4711, "third@isp", "x")
+	_, err = add(4711, "third@isp")
 	refused(t, err, contracts.NotFound, "not_found")
-	_, err = h.AddAccess(ctx, "test", now, c.ID, " third@isp", "x")
+	_, err = add(c.ID, " third@isp")
 	refused(t, err, contracts.Invalid, "login")
 	refused(t, h.SetPassword(ctx, "test", now, 4711, "x"), contracts.NotFound, "not_found")
 	word := "new \xff word" // PAP carries any bytes
@@ -259,7 +263,7 @@ func TestEveryChangeIsMarked(t *testing.T) {
 		key         func() int64
 	}{
 		{"a contract", "contract", func() error { c = h.sign("2026-01-05 10:00"); return nil }, func() int64 { return int64(c.ID) }},
-		{"an access", "contract", func() error { _, err := h.AddAccess(ctx, "test", now, c.ID, "more@isp", "x"); return err }, func() int64 { return int64(c.ID) }},
+		{"an access", "contract", func() error { return h.AddAccess(ctx, "test", now, c.ID, &contracts.Access{Login: "more@isp"}, "x") }, func() int64 { return int64(c.ID) }},
 		{"a password", "contract", func() error { return h.SetPassword(ctx, "test", now, c.Accesses[0].ID, "y") }, func() int64 { return int64(c.ID) }},
 		{"an act", "contract", func() error {
 			_, err := h.Act(ctx, now, contracts.Fact{ContractID: c.ID, Kind: contracts.ManualBlock, Actor: "test"})

@@ -109,5 +109,10 @@ func (s *Store) loadAccesses(ctx context.Context, q Querier, ids []int64, at map
 	if err != nil {
 		return fmt.Errorf("loading accesses: %w", err)
 	}
-	return nil
+	return readLines(ctx, q, ids, func(id contracts.ContractID, access contracts.AccessID) *contracts.Access {
+		if l := at[id]; l != nil {
+			return accessOf(&l.Contract, access)
+		}
+		return nil
+	})
 }

@@ -17,7 +17,7 @@ func TestLoadingIsTheDossier(t *testing.T) {
 		c := h.debtor()
 		ids = append(ids, int64(c.ID))
 		if i%2 == 0 {
-			_, err := h.AddAccess(ctx, "test", at("2026-03-12 10:00"), c.ID, c.Accesses[0].Login+".b", "b")
+			err := h.AddAccess(ctx, "test", at("2026-03-12 10:00"), c.ID, &contracts.Access{Login: c.Accesses[0].Login + ".b"}, "b")
 			h.must(err)
 			d := day("2026-05-01")
 			h.record(at("2026-03-12 10:00"), contracts.Fact{ContractID: c.ID, Kind: contracts.SettingsChanged, Settings: &contracts.Settings{NoBlockUntil: &d}})

@@ -31,7 +31,7 @@ type Store struct {
 }
 
 const deviceColumns = `id, name, source, secret_sealed, dialect, coa_address, nas_identifier, message_authenticator,
-	interim_seconds, commands_per_second`
+	interim_seconds, commands_per_second, swap_octets`
 
 // Devices is all devices that have not been retired, by name, with their secrets opened.
 func (s *Store) Devices(ctx context.Context) ([]nas.Device, error) {
@@ -90,7 +90,7 @@ func (s *Store) scan(row pgx.CollectableRow) (nas.Device, error) {
 	var sealed []byte
 	var coa string
 	err := row.Scan(&d.ID, &d.Name, &d.Source, &sealed, &d.Dialect, &coa, &d.NASIdentifier, &d.MessageAuthenticator,
-		&d.InterimSeconds, &d.CommandsPerSecond)
+		&d.InterimSeconds, &d.CommandsPerSecond, &d.SwapOctets)
 	if err != nil {
 		return d, err
 	}
@@ -115,10 +115,10 @@ func (s *Store) CreateDevice(ctx context.Context, actor string, now time.Time, d
 	err := s.act(ctx, actor, now, "device.create", d, func(tx pgx.Tx) (nas.DeviceID, error) {
 		err := tx.QueryRow(ctx, `
 			insert into device (name, source, secret_sealed, dialect, coa_address, nas_identifier, message_authenticator,
-				interim_seconds, commands_per_second, created_at)
-			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning id`,
+				interim_seconds, commands_per_second, created_at, swap_octets)
+			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) returning id`,
 			d.Name, d.Source, s.Sealer.Seal(d.Secret), d.Dialect, coaText(d.CoA), d.NASIdentifier,
-			string(d.MessageAuthenticator), d.InterimSeconds, d.CommandsPerSecond, now).Scan(&id)
+			string(d.MessageAuthenticator), d.InterimSeconds, d.CommandsPerSecond, now, d.SwapOctets).Scan(&id)
 		return id, err
 	})
 	if err == nil {
@@ -144,10 +144,11 @@ func (s *Store) UpdateDevice(ctx context.Context, actor string, now time.Time, d
 		}
 		_, err = tx.Exec(ctx, `
 			update device set name = $2, source = $3, secret_sealed = $4, dialect = $5, coa_address = $6,
-				nas_identifier = $7, message_authenticator = $8, interim_seconds = $9, commands_per_second = $10
+				nas_identifier = $7, message_authenticator = $8, interim_seconds = $9, commands_per_second = $10,
+				swap_octets = $11
 			where id = $1`,
 			int64(d.ID), d.Name, d.Source, s.Sealer.Seal(changed.Secret), d.Dialect, coaText(d.CoA), d.NASIdentifier,
-			string(d.MessageAuthenticator), d.InterimSeconds, d.CommandsPerSecond)
+			string(d.MessageAuthenticator), d.InterimSeconds, d.CommandsPerSecond, d.SwapOctets)
 		return d.ID, err
 	})
 }
@@ -174,7 +175,7 @@ func (s *Store) act(ctx context.Context, actor string, now time.Time, act string
 	detail, err := json.Marshal(map[string]any{
 		"name": d.Name, "source": d.Source.String(), "dialect": d.Dialect, "coa": coaText(d.CoA),
 		"nas_identifier": d.NASIdentifier, "message_authenticator": d.MessageAuthenticator,
-		"interim_seconds": d.InterimSeconds, "commands_per_second": d.CommandsPerSecond,
+		"interim_seconds": d.InterimSeconds, "commands_per_second": d.CommandsPerSecond, "swap_octets": d.SwapOctets,
 		"secret_given": act != "device.retire" && len(d.Secret) > 0,
 	})
 	if err != nil {

@@ -170,7 +170,7 @@ func loadLive(ctx context.Context, tx pgx.Tx, keys []nas.SessionKey, families ma
 }
 
 // loadHistory reads the ended sessions that records may belong to: of keys without an open session, and of those for
-// which a record is older than the open one.
+// which a record is older than the open one or of somebody else.
 func loadHistory(ctx context.Context, tx pgx.Tx, keys []nas.SessionKey, families map[nas.SessionKey]*family) error {
 	var wanted []nas.SessionKey
 	var since []time.Time
@@ -182,7 +182,8 @@ func loadHistory(ctx context.Context, tx pgx.Tx, keys []nas.SessionKey, families
 				first = start
 			}
 		}
-		if len(f.lineage) == 0 || first.Before(f.lineage[0].StartedAt.Add(-time.Minute)) {
+		strange := len(f.lineage) > 0 && slices.ContainsFunc(f.records, func(r *radius.Record) bool { return f.lineage[0].Stranger(r) })
+		if len(f.lineage) == 0 || strange || first.Before(f.lineage[0].StartedAt.Add(-time.Minute)) {
 			wanted = append(wanted, key)
 			since = append(since, first.Add(-lookBack))
 		}
@@ -284,7 +285,7 @@ func (w *changes) write(ctx context.Context, tx pgx.Tx) error {
 	}
 	if len(w.history) > 0 {
 		c := columnsOf(w.history)
-		if _, err := tx.Exec(ctx, upsertHistory, append(c.live(), c.stopped, c.cause, c.closedBy)...); err != nil {
+		if _, err := tx.Exec(ctx, upsertHistory, c.history()...); err != nil {
 			return err
 		}
 	}
@@ -304,14 +305,14 @@ func (s *Store) boot(ctx context.Context, tx pgx.Tx, r *radius.Record) error {
 	_, err := tx.Exec(ctx, `
 		with doomed as (
 			select device_id, session_id from session_live
-			where device_id = $1 and started_at <= $2 and ($3 = '' or nas_identifier in ('', $3))
+			where device_id = $1 and started_at <= $2 and last_seen_at <= $2 and ($3 = '' or nas_identifier in ('', $3))
 			order by device_id, session_id for update
 		), gone as (
 			delete from session_live l using doomed d
 			where l.device_id = d.device_id and l.session_id = d.session_id returning l.*
 		)
 		insert into session_history (`+historyNames+`)
-		select `+liveColumns("gone")+`, $2, $4, $5 from gone
+		select `+liveColumns("gone")+`, $2, $4, $5, $2 from gone
 		on conflict (device_id, session_id, started_at) do update set `+growHistory,
 		int64(r.Key.Device), b.At, nas.TextOf(r.NASIdentifier), radius.CauseNASReboot, string(b.By))
 	return err
