@@ -1,6 +1,8 @@
 package nas
 
 import (
+	"net/netip"
+
 	"layeh.com/radius"
 
 	"enlace/contracts"
@@ -17,6 +19,21 @@ type Dialect struct {
 	// Change gives the attributes of a CoA-Request that brings a session of outcome have (0 when unknown) to want, or
 	// ok = false where this dialect needs a Disconnect and a new login. want is not REJECT.
 	Change func(have contracts.Outcome, want Service, g Garden) (attrs radius.Attributes, ok bool, err error)
+	// OpenIPv6 says that the walled garden does not cover IPv6: while walled, a session gets none.
+	OpenIPv6 bool
+}
+
+// Given is what a session of outcome is given of an access's own addresses. pooled says that the service brings a
+// Framed-Pool: with an address beside it some access servers ignore the pool and others refuse the session, so the
+// address is left out.
+func (d *Dialect) Given(a contracts.Addresses, outcome contracts.Outcome, pooled bool) contracts.Addresses {
+	if outcome == contracts.OutcomeWalled && d.OpenIPv6 {
+		a = a.WithoutIPv6()
+	}
+	if pooled {
+		a.IPv4, a.NetmaskBits = netip.Addr{}, 0
+	}
+	return a
 }
 
 // Dialects are all of them, in the order in which they are offered.

@@ -13,8 +13,9 @@ import (
 // address list as the wall. RouterOS changes the rate limit by CoA but not the address list, so into and out of the
 // garden the session is disconnected and dials again.
 var mikrotikDialect = &Dialect{
-	Name:  "mikrotik",
-	Title: "MikroTik RouterOS",
+	Name:     "mikrotik",
+	Title:    "MikroTik RouterOS",
+	OpenIPv6: true, // an address list holds the session's IPv4 address only
 	Accept: func(s Service, g Garden) (radius.Attributes, error) {
 		r, err := rates(s, g)
 		if err != nil {

@@ -35,15 +35,10 @@ func (w *worker) authenticate(d *device, v View, p *packet, digest uint64) []byt
 		return w.refuse(d, v, &a, p, digest, EAPUnsupported, "the device asks for EAP; set it to PAP, CHAP or MS-CHAPv2")
 	case len(a.login) == 0:
 		return w.refuse(d, v, &a, p, digest, NoCredentials, "the request has no User-Name")
-	case m == methodNone:
-		return w.refuse(d, v, &a, p, digest, NoCredentials, "the request has neither a password nor a CHAP response")
 	}
-	s := w.door.directory.Lookup(a.login)
+	s, why, detail := w.identify(d, v, &a, m)
 	if s == nil {
-		return w.refuse(d, v, &a, p, digest, UserUnknown, "no access has this login")
-	}
-	if !w.verify(d, v, &a, m, s.Password) {
-		return w.refuse(d, v, &a, p, digest, BadPassword, w.whyBadPassword(m, s))
+		return w.refuse(d, v, &a, p, digest, why, detail)
 	}
 	window := s.At(p.now)
 	switch status := window.StatusName(); {
@@ -51,8 +46,14 @@ func (w *worker) authenticate(d *device, v View, p *packet, digest uint64) []byt
 		return w.refuse(d, v, &a, p, digest, ContractState, fmt.Sprintf("contract %d is %s", s.Contract, status))
 	case window.Disabled:
 		return w.refuse(d, v, &a, p, digest, LoginDisabled, fmt.Sprintf("the login is switched off on contract %d", s.Contract))
-	case window.Outcome == contracts.OutcomeReject:
-		return w.refuse(d, v, &a, p, digest, Blocked, fmt.Sprintf("contract %d is %s, and the policy refuses instead of walling", s.Contract, status))
+	}
+	if s.Line != nil {
+		if detail := w.bearing.mismatch(w.door.directory.learning.of(s), d.ID); detail != "" {
+			return w.refuse(d, v, &a, p, digest, BindingMismatch, detail)
+		}
+	}
+	if window.Outcome == contracts.OutcomeReject {
+		return w.refuse(d, v, &a, p, digest, Blocked, fmt.Sprintf("contract %d is %s, and the policy refuses instead of walling", s.Contract, window.StatusName()))
 	}
 	g := w.door.walled
 	if window.Outcome != contracts.OutcomeWalled {
@@ -65,7 +66,12 @@ func (w *worker) authenticate(d *device, v View, p *packet, digest uint64) []byt
 	if problem != "" {
 		return w.refuse(d, v, &a, p, digest, ServiceUnencodable, problem)
 	}
-	return w.accept(d, v, p, digest, s, window, g, attrs)
+	if s.Line != nil && w.door.directory.learning.of(s).Learns() {
+		if detail := w.learn(d, s, p); detail != "" {
+			return w.refuse(d, v, &a, p, digest, BindingMismatch, detail)
+		}
+	}
+	return w.accept(d, v, &a, p, digest, s, window, g, attrs)
 }
 
 // trusted applies the device's policy on Message-Authenticator (CVE-2024-3596). EAP always needs one (RFC 3579,
@@ -100,11 +106,15 @@ func (w *worker) whyBadPassword(m method, s *Subscriber) string {
 	return "the " + m.String() + " password does not match"
 }
 
-// accept builds the Access-Accept: Message-Authenticator, the dialect's attributes, Class, Acct-Interim-Interval,
-// Session-Timeout, MS-CHAP, Proxy-State.
-func (w *worker) accept(d *device, v View, p *packet, digest uint64, s *Subscriber, window Window, g *grant, attrs []byte) []byte {
+// accept builds the Access-Accept: Message-Authenticator, the dialect's attributes, the access's addresses, User-Name
+// where the request's is not the login, Class, Acct-Interim-Interval, Session-Timeout, MS-CHAP, Proxy-State.
+func (w *worker) accept(d *device, v View, a *ask, p *packet, digest uint64, s *Subscriber, window Window, g *grant, attrs []byte) []byte {
 	b := appendMA(beginPacket(w.out, CodeAccessAccept, v.Identifier()))
 	b = append(b, attrs...)
+	b = w.appendAddresses(b, d, s, g.service.Outcome, attrs)
+	if string(a.login) != s.Login {
+		b = append(append(b, attrUserName, byte(len(s.Login)+2)), s.Login...)
+	}
 	w.cookie = nas.Cookie{Access: s.Access, Granted: g.digest}.Append(w.cookie[:0])
 	b = appendAttr(b, attrClass, w.cookie)
 	if d.InterimSeconds > 0 {

@@ -85,15 +85,20 @@ type Directory struct {
 	shards [directoryShards]struct {
 		sync.RWMutex
 		byLogin map[string]*Subscriber
+		byMark  map[string]*Subscriber // accesses without a password; nil while there are none
 	}
 	size  atomic.Int64
 	plans atomic.Pointer[map[contracts.PlanID]planGrants]
 	fresh atomic.Int64 // Unix nanoseconds; 0 = never
+
+	marked   atomic.Int64 // entries of byMark
+	unnamed  sync.Map     // contracts.AccessID -> *Subscriber: accesses without a password
+	learning learning
 }
 
 // NewDirectory is an empty directory that has never been fresh.
 func NewDirectory() *Directory {
-	d := &Directory{seed: maphash.MakeSeed()}
+	d := &Directory{seed: maphash.MakeSeed(), learning: learning{wake: make(chan struct{}, 1)}}
 	for i := range d.shards {
 		d.shards[i].byLogin = map[string]*Subscriber{}
 	}
@@ -105,22 +110,27 @@ func NewDirectory() *Directory {
 func (d *Directory) Put(s *Subscriber) {
 	sh := &d.shards[maphash.String(d.seed, s.Login)%directoryShards]
 	sh.Lock()
-	before := len(sh.byLogin)
+	before, old := len(sh.byLogin), sh.byLogin[s.Login]
 	// The map's key is the entry's own string: delete first, or the key would keep the old entry's bytes alive.
 	delete(sh.byLogin, s.Login)
 	sh.byLogin[s.Login] = s
 	d.size.Add(int64(len(sh.byLogin) - before))
 	sh.Unlock()
+	if s.Line != nil || old != nil && old.Line != nil {
+		d.index(old, s)
+		d.learning.settle(s)
+	}
 }
 
 // Remove forgets a login.
 func (d *Directory) Remove(login string) {
 	sh := &d.shards[maphash.String(d.seed, login)%directoryShards]
 	sh.Lock()
-	before := len(sh.byLogin)
+	before, old := len(sh.byLogin), sh.byLogin[login]
 	delete(sh.byLogin, login)
 	d.size.Add(int64(len(sh.byLogin) - before))
 	sh.Unlock()
+	d.index(old, nil)
 }
 
 // Lookup finds a login, byte for byte; nil when there is none. It does not allocate.
@@ -138,9 +148,21 @@ func (d *Directory) Retain(keep func(*Subscriber) bool) {
 		sh := &d.shards[i]
 		sh.Lock()
 		before := len(sh.byLogin)
-		maps.DeleteFunc(sh.byLogin, func(_ string, s *Subscriber) bool { return !keep(s) })
+		var gone []*Subscriber
+		maps.DeleteFunc(sh.byLogin, func(_ string, s *Subscriber) bool {
+			if keep(s) {
+				return false
+			}
+			if s.Line != nil {
+				gone = append(gone, s)
+			}
+			return true
+		})
 		d.size.Add(int64(len(sh.byLogin) - before))
 		sh.Unlock()
+		for _, s := range gone {
+			d.index(s, nil)
+		}
 	}
 }
 

@@ -40,6 +40,7 @@ type Config struct {
 	Garden               nas.Garden
 	Now                  func() time.Time // the clock of decisions
 	RejectDelay          time.Duration    // 0 = none
+	SharedPassword       string           // let pass for accesses without a password; "" = none
 	MaxStaleness         time.Duration    // a directory older than this gives no replies; 0 = no bound
 	Workers              int              // sockets per address; 0 = one for each processor that Go uses
 	Log                  zerolog.Logger
@@ -48,23 +49,24 @@ type Config struct {
 
 // Door answers RADIUS on its sockets.
 type Door struct {
-	devices      *DeviceTable
-	directory    *Directory
-	sink         AccountingSink
-	garden       nas.Garden
-	walled       *grant
-	now          func() time.Time
-	maxStaleness time.Duration
-	log          zerolog.Logger
-	metrics      *metrics
-	refusals     *Refusals
-	refusalLines ration // invented logins must not fill the disk
-	delay        *delayer
-	seed         maphash.Seed
-	started      time.Time
-	pending      atomic.Int64 // accounting replies that wait for durability
-	warnings     interval
-	panics       interval
+	devices        *DeviceTable
+	directory      *Directory
+	sink           AccountingSink
+	garden         nas.Garden
+	walled         *grant
+	now            func() time.Time
+	maxStaleness   time.Duration
+	sharedPassword []byte
+	log            zerolog.Logger
+	metrics        *metrics
+	refusals       *Refusals
+	refusalLines   ration // invented logins must not fill the disk
+	delay          *delayer
+	seed           maphash.Seed
+	started        time.Time
+	pending        atomic.Int64 // accounting replies that wait for durability
+	warnings       interval
+	panics         interval
 
 	sockets              []*socket
 	authAddrs, acctAddrs []netip.AddrPort
@@ -78,7 +80,7 @@ func New(c Config) (*Door, error) {
 	d := &Door{
 		devices: c.Devices, directory: c.Directory, sink: c.Sink, garden: c.Garden, now: c.Now,
 		walled:       newGrant(contracts.OutcomeWalled, c.Garden.Profile, ""),
-		maxStaleness: c.MaxStaleness, log: c.Log, refusals: newRefusals(),
+		maxStaleness: c.MaxStaleness, sharedPassword: []byte(c.SharedPassword), log: c.Log, refusals: newRefusals(),
 		seed: maphash.MakeSeed(), started: time.Now(),
 	}
 	d.delay = newDelayer(c.RejectDelay, d.clock)

@@ -17,6 +17,7 @@ const (
 	BadPassword
 	ContractState // pending or terminated
 	LoginDisabled
+	BindingMismatch    // the line that the request comes from is not the access's
 	Blocked            // restricted, and the policy's block mode is reject
 	ServiceUnencodable // the device's dialect cannot say the service
 	reasons            = iota
@@ -28,7 +29,7 @@ const (
 )
 
 var reasonNames = [reasons]string{"EAP_UNSUPPORTED", "NO_CREDENTIALS", "USER_UNKNOWN", "BAD_PASSWORD",
-	"CONTRACT_STATE", "LOGIN_DISABLED", "BLOCKED", "SERVICE_UNENCODABLE"}
+	"CONTRACT_STATE", "LOGIN_DISABLED", "BINDING", "BLOCKED", "SERVICE_UNENCODABLE"}
 
 // String is the stable code, such as USER_UNKNOWN.
 func (r Reason) String() string {

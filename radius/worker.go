@@ -19,6 +19,7 @@ type worker struct {
 	accepts map[acceptKey]acceptBytes
 	out     []byte // the reply being built
 	cookie  []byte
+	bearing bearing // of the request in hand, where it matters
 }
 
 func newWorker(d *Door, p port) *worker {

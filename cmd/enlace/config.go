@@ -35,6 +35,7 @@ type Config struct {
 
 	RejectDelay  time.Duration   `yaml:"reject_delay" env:"ENLACE_REJECT_DELAY" default:"1s" help:"How long an Access-Reject for an unknown login or a wrong password waits."`
 	MaxStaleness time.Duration   `yaml:"max_staleness" env:"ENLACE_MAX_STALENESS" default:"0s" help:"With the database away for longer than this, logins get no reply; 0: no bound."`
+	IPoEPassword string          `yaml:"ipoe_password" name:"ipoe-password" env:"ENLACE_IPOE_PASSWORD" help:"Password that access servers send for accesses without one, beside nothing, User-Name and the MAC address."`
 	CoARetry     []time.Duration `yaml:"coa_retry" name:"coa-retry" env:"ENLACE_COA_RETRY" default:"2s,4s,8s" sep:"," help:"How long each attempt of a CoA or Disconnect is waited for."`
 
 	WalledDownBps     uint64 `yaml:"walled_down_bps" env:"ENLACE_WALLED_DOWN_BPS" default:"1000000" help:"Download rate in the walled garden, bit/s."`

@@ -133,7 +133,7 @@ func (n *node) openDoor() (err error) {
 		n.sessions.Collector(n.projection.deviceName))
 	n.door, err = radius.New(radius.Config{
 		AuthAddrs: n.cfg.AuthListen, AcctAddrs: n.cfg.AcctListen, Devices: n.projection.table, Directory: n.projection.directory,
-		Sink: n.accounting, Garden: n.cfg.garden(), Now: n.clock.Now, RejectDelay: n.cfg.RejectDelay,
+		Sink: n.accounting, Garden: n.cfg.garden(), Now: n.clock.Now, RejectDelay: n.cfg.RejectDelay, SharedPassword: n.cfg.IPoEPassword,
 		MaxStaleness: n.cfg.MaxStaleness, Log: n.log, Metrics: n.metrics,
 	})
 	return err
@@ -222,6 +222,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { defer commanded(); n.reconciler.Run(ctx); return nil })
 	g.Go(func() error { n.commands.run(commanding); return nil })
 	g.Go(func() error { n.jobs(ctx); return nil })
+	g.Go(func() error { n.projection.directory.KeepLearned(ctx, n.stores.contracts, n.log); return nil })
 	if n.db.cluster != nil {
 		g.Go(func() error {
 			select {

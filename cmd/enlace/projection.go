@@ -330,8 +330,11 @@ func window(s *contracts.Span, access contracts.AccessID) radius.Window {
 
 // desired is what the reconciler asks: the service a login should have, and until when.
 func (p *projection) desired(garden nas.Garden) func(string, contracts.AccessID, time.Time) (nas.Service, time.Time, bool) {
-	return func(login string, _ contracts.AccessID, now time.Time) (nas.Service, time.Time, bool) {
+	return func(login string, access contracts.AccessID, now time.Time) (nas.Service, time.Time, bool) {
 		sub := p.directory.Lookup([]byte(login))
+		if sub == nil {
+			sub = p.directory.Unnamed(access)
+		}
 		if sub == nil {
 			return nas.Service{}, time.Time{}, false
 		}

@@ -1,0 +1,82 @@
+package radius
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"enlace/contracts"
+)
+
+// Attributes that carry addresses.
+const (
+	attrFramedIPAddress     = 8
+	attrFramedIPNetmask     = 9
+	attrFramedRoute         = 22
+	attrFramedPool          = 88
+	attrFramedIPv6Prefix    = 97
+	attrFramedIPv6Route     = 99
+	attrDelegatedIPv6Prefix = 123
+)
+
+// addressesOf is what a login is given now; nil when the access server chooses.
+func (w *worker) addressesOf(s *Subscriber) *contracts.Addresses {
+	if s.Line == nil || s.Line.Addresses.IsZero() {
+		return nil
+	}
+	return &s.Line.Addresses
+}
+
+// appendAddresses appends the addresses of a login after the attributes of its service, which say whether the service
+// brings a pool of its own.
+func (w *worker) appendAddresses(b []byte, d *device, s *Subscriber, outcome contracts.Outcome, service []byte) []byte {
+	own := w.addressesOf(s)
+	if own == nil {
+		return b
+	}
+	a := d.dialect.Given(*own, outcome, hasAttr(service, attrFramedPool))
+	if a.IPv4.IsValid() {
+		b = appendIPv4(b, attrFramedIPAddress, a.IPv4)
+		if a.NetmaskBits > 0 {
+			b = appendUint32(b, attrFramedIPNetmask, ^uint32(0)<<(32-a.NetmaskBits))
+		}
+	}
+	if a.FramedIPv6.IsValid() {
+		b = appendIPv6Prefix(b, attrFramedIPv6Prefix, a.FramedIPv6)
+	}
+	if a.DelegatedIPv6.IsValid() {
+		b = appendIPv6Prefix(b, attrDelegatedIPv6Prefix, a.DelegatedIPv6)
+	}
+	for _, r := range a.Routes {
+		t := byte(attrFramedRoute)
+		if r.To.Addr().Is6() {
+			t = attrFramedIPv6Route
+		}
+		at := len(b)
+		b, _ = r.AppendText(append(b, t, 0)) // never fails
+		b[at+1] = byte(len(b) - at)
+	}
+	return b
+}
+
+func hasAttr(attrs []byte, t byte) bool {
+	for rest := attrs; len(rest) > 0; rest = rest[rest[1]:] {
+		if rest[0] == t {
+			return true
+		}
+	}
+	return false
+}
+
+func appendIPv4(b []byte, t byte, a netip.Addr) []byte {
+	octets := a.As4()
+	return appendUint32(b, t, binary.BigEndian.Uint32(octets[:]))
+}
+
+// appendIPv6Prefix writes a reserved byte, the length and only the octets that the length needs (RFC 3162, section 2.3;
+// RFC 4818, section 3).
+func appendIPv6Prefix(b []byte, t byte, p netip.Prefix) []byte {
+	octets := p.Addr().As16()
+	n := (p.Bits() + 7) / 8
+	b = append(b, t, byte(4+n), 0, byte(p.Bits()))
+	return append(b, octets[:n]...)
+}
