@@ -41,7 +41,7 @@ type Drain struct {
 	sessions *Sessions
 	log      zerolog.Logger
 	now      func() time.Time
-	oldest   atomic.Int64 // when the oldest record of the batch in hand was received, µs since 1970; 0: none
+	oldest   atomic.Int64 // when the oldest record that is not stored was received, µs since 1970; 0: none
 	m        drainMetrics
 }
 
@@ -51,10 +51,10 @@ type drainMetrics struct {
 }
 
 const (
-	batchRecords = 1000
+	batchRecords = 5000
 	batchWait    = 20 * time.Millisecond
 	backoffFirst = 50 * time.Millisecond
-	backoffMost  = 5 * time.Second
+	backoffMost  = time.Second // after its return, storage has all within seconds
 	storeTimeout = 60 * time.Second
 )
 
@@ -86,7 +86,7 @@ func NewDrain(j *journal.Journal, store SessionStore, sessions *Sessions, now fu
 	return d, nil
 }
 
-// Lag is the age in seconds of the oldest record that is being stored; 0 when all are.
+// Lag is the age in seconds of the oldest record that is not stored; 0 when all are.
 func (d *Drain) Lag() float64 {
 	if oldest := d.oldest.Load(); oldest != 0 {
 		return max(0, d.now().Sub(time.UnixMicro(oldest)).Seconds())
@@ -97,6 +97,9 @@ func (d *Drain) Lag() float64 {
 // Run drains until the context ends or the closed journal has been drained. While storage is away it keeps trying. It
 // fails when the journal cannot be read.
 func (d *Drain) Run(ctx context.Context) error {
+	if err := d.lookBack(); err != nil {
+		return err
+	}
 	var kept Cursor
 	err := d.persist(ctx, func(ctx context.Context) (err error) {
 		kept, err = d.store.LoadOpenSessions(ctx, d.journal.Node(), nil)
@@ -109,6 +112,9 @@ func (d *Drain) Run(ctx context.Context) error {
 	if err := d.journal.Drained(start); err != nil {
 		d.log.Error().Err(err).Msg("cleaning the journal up")
 	}
+	if !start.Before(d.journal.End()) {
+		d.oldest.Store(0)
+	}
 	reader := d.journal.NewReader(start)
 	defer reader.Close()
 	b := &drainBatch{}
@@ -120,7 +126,9 @@ func (d *Drain) Run(ctx context.Context) error {
 		if err := d.move(ctx, b.records, b.after); err != nil {
 			return err
 		}
-		d.oldest.Store(0)
+		if !reader.Cursor().Before(d.journal.End()) {
+			d.oldest.Store(0) // otherwise the next batch tells, and until then this one's is near enough
+		}
 		if err := d.journal.Drained(reader.Cursor()); err != nil {
 			d.log.Error().Err(err).Msg("cleaning the journal up")
 		}
@@ -128,6 +136,21 @@ func (d *Drain) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// lookBack finds the journal's oldest record: until storage has said what it holds, none is known to be stored.
+func (d *Drain) lookBack() error {
+	start, _ := d.journal.Start(Cursor{})
+	reader := d.journal.NewReader(start)
+	defer reader.Close()
+	payload, err := reader.TryNext()
+	if err != nil && !errors.Is(err, journal.ErrClosed) {
+		return fmt.Errorf("draining the journal: %w", err)
+	}
+	if r, _, ok := readEntry(payload); ok {
+		d.oldest.Store(r.Received.UnixMicro())
+	}
+	return nil
 }
 
 // drainBatch is the records in hand; after[i] is the cursor after records[i].

@@ -87,6 +87,7 @@ type Journal struct {
 	number      int64    // of the segment that is written, or was before it broke
 	size        int64    // its durable end
 	previousEnd int64    // durable end of the segment before
+	ailing      bool     // from a failure until a batch is durable again
 }
 
 // batch is what is written and synced at once.
@@ -268,14 +269,22 @@ func (j *Journal) commit(b *batch) {
 	j.m.records.Add(float64(len(b.records)))
 	j.size += int64(len(b.frames))
 	b.written = segment{j.number, j.size}
+	if j.ailing {
+		j.ailing = false
+		j.m.failed.Set(0)
+		j.cfg.Log.Info().Int64("segment", j.number).Msg("the journal writes again")
+	}
 }
 
 // broke stops the acknowledging. Nothing is written to this file again: after a failed fdatasync the kernel may have
 // dropped what it could not write, and a second one would succeed all the same (PostgreSQL's "fsyncgate").
 func (j *Journal) broke(op string, err error) error {
 	j.m.errors.WithLabelValues(op).Inc()
-	j.m.failed.Set(1)
-	j.cfg.Log.Error().Err(err).Str("op", op).Msg("the journal cannot write; accounting is not answered until it can")
+	if !j.ailing { // a full disk fails again and again
+		j.ailing = true
+		j.m.failed.Set(1)
+		j.cfg.Log.Error().Err(err).Str("op", op).Msg("the journal cannot write; accounting is not answered until it can")
+	}
 	f := j.file
 	j.file = nil
 	j.mu.Lock()
@@ -302,8 +311,6 @@ func (j *Journal) mend() {
 	j.mu.Lock()
 	j.refusing = false
 	j.mu.Unlock()
-	j.m.failed.Set(0)
-	j.cfg.Log.Info().Int64("segment", j.number).Msg("the journal writes again")
 }
 
 // tell is the goroutine that tells the waiters and then lets the readers see the records.

@@ -11,6 +11,8 @@ type metrics struct {
 	errors  *prometheus.CounterVec
 	sync    prometheus.Histogram
 	backlog prometheus.GaugeFunc
+	size    prometheus.GaugeFunc
+	free    prometheus.GaugeFunc
 }
 
 func (m *metrics) register(to prometheus.Registerer, j *Journal) error {
@@ -34,6 +36,12 @@ func (m *metrics) register(to prometheus.Registerer, j *Journal) error {
 	m.backlog = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "enlace_journal_backlog_bytes", Help: "Durable bytes that have not been drained yet."},
 		func() float64 { return float64(j.Backlog()) })
+	m.size = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "enlace_journal_size_bytes", Help: "Durable bytes of the journal's files."},
+		func() float64 { return float64(j.Size()) })
+	m.free = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "enlace_journal_free_bytes", Help: "Bytes that the journal's file system has left for it; -1 when it does not say."},
+		func() float64 { return float64(j.Free()) })
 	if to == nil {
 		return nil
 	}
@@ -47,7 +55,7 @@ func (m *metrics) register(to prometheus.Registerer, j *Journal) error {
 }
 
 func (m *metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.bytes, m.records, m.refused, m.failed, m.errors, m.sync, m.backlog}
+	return []prometheus.Collector{m.bytes, m.records, m.refused, m.failed, m.errors, m.sync, m.backlog, m.size, m.free}
 }
 
 func (m *metrics) unregister() {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // ErrClosed ends a Reader that has read everything of a closed journal.
@@ -74,6 +76,25 @@ func (j *Journal) Backlog() int64 {
 		}
 	}
 	return n
+}
+
+// Size is how many durable bytes the journal's files hold.
+func (j *Journal) Size() (n int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, s := range j.segments {
+		n += s.end
+	}
+	return n
+}
+
+// Free is how many bytes the journal's file system has left for this process; -1 when it does not say.
+func (j *Journal) Free() int64 {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(j.cfg.Dir, &fs); err != nil {
+		return -1
+	}
+	return int64(fs.Bavail) * fs.Bsize
 }
 
 // Reader reads durable records in order, also those still to come. It is for one goroutine.

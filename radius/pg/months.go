@@ -28,11 +28,14 @@ type month struct {
 // ensureMonths makes the partitions for the month in which the records were received and the one after it. What
 // belongs to a month without one is in the default partition.
 func (s *Store) ensureMonths(ctx context.Context, records []radius.Record) error {
+	var until time.Time
 	for i := range records {
-		if records[i].Kind == 0 {
+		at := records[i].Received
+		if records[i].Kind == 0 || at.Before(until) && !at.Before(until.AddDate(0, -1, 0)) {
 			continue
 		}
-		y, m, _ := records[i].Received.Date()
+		y, m, _ := at.Date()
+		until = time.Date(y, m+1, 1, 0, 0, 0, 0, time.UTC)
 		for _, first := range []time.Time{
 			time.Date(y, m, 1, 0, 0, 0, 0, time.UTC), time.Date(y, m+1, 1, 0, 0, 0, 0, time.UTC),
 		} {

@@ -23,7 +23,7 @@ func (s *Store) LoadOpenSessions(ctx context.Context, node string, f func(radius
 		if f == nil {
 			return nil
 		}
-		rows, err := tx.Query(ctx, `select `+liveColumns("l")+` from session_live l`)
+		rows, err := tx.Query(ctx, `select `+listed("l.", liveColumns)+` from session_live l`)
 		if err != nil {
 			return fmt.Errorf("reading the open sessions: %w", err)
 		}
@@ -53,7 +53,7 @@ type Filter struct {
 // OpenSessions is a page of open sessions by login. A login's sessions are never torn apart: a page may have more than
 // Limit.
 func (s *Store) OpenSessions(ctx context.Context, f Filter) ([]radius.Session, error) {
-	rows, err := s.pool.Query(ctx, `select `+liveColumns("l")+` from session_live l
+	rows, err := s.pool.Query(ctx, `select `+listed("l.", liveColumns)+` from session_live l
 		where ($1 = '' or login = $1)
 			and ($2 = 0 or device_id = $2)
 			and ($3 = '' or login ilike '%' || $3 || '%' or calling_station ilike '%' || $3 || '%'
@@ -73,7 +73,7 @@ func (s *Store) OpenSessions(ctx context.Context, f Filter) ([]radius.Session, e
 
 // History is a login's ended sessions, newest first.
 func (s *Store) History(ctx context.Context, login string, most int) ([]radius.Session, error) {
-	rows, err := s.pool.Query(ctx, `select `+historyColumns("h")+` from session_history h
+	rows, err := s.pool.Query(ctx, `select `+listed("h.", historyColumns)+` from session_history h
 		where login = $1 order by started_at desc limit $2`, nas.TextOf(login), limit(most))
 	if err != nil {
 		return nil, fmt.Errorf("reading the history of sessions: %w", err)

@@ -4,226 +4,228 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"enlace/contracts"
 	"enlace/nas"
 	"enlace/radius"
 )
 
-var liveNames = []string{
-	"device_id", "session_id", "login", "access_id", "started_at", "last_seen_at", "session_seconds", "input_octets",
-	"output_octets", "framed_ip", "framed_ipv6", "calling_station", "nas_port", "nas_identifier", "applied",
-	"multi_session_id", "input_base", "output_base",
+// column is a column of session_live or session_history and how a session goes there and back.
+type column struct {
+	name string
+	oid  uint32 // of its type on the way there
+	put  func(*array, *radius.Session)
+	// get takes a value in PostgreSQL's binary form. Texts that the record of the same session has too are not made anew.
+	get func(*radius.Session, []byte, *radius.Record)
+	// merge gives the value when the row is there already: t is that row, excluded the one that comes.
+	merge string
 }
 
-var historyNames = strings.Join(liveNames, ", ") + ", stopped_at, terminate_cause, closed_by, closed_at"
+// keyColumns is how many columns there are by which a session is found; it is the start of liveColumns.
+const keyColumns = 2
 
-// liveColumns lists the columns of an open session, of the table with an alias.
-func liveColumns(alias string) string {
-	return alias + "." + strings.Join(liveNames, ", "+alias+".")
+var liveColumns = []column{
+	{"device_id", pgtype.Int8OID,
+		func(a *array, s *radius.Session) { a.int8(int64(s.Key.Device)) },
+		func(s *radius.Session, b []byte, _ *radius.Record) { s.Key.Device = nas.DeviceID(int8Of(b)) }, ""},
+	{"session_id", pgtype.TextOID,
+		func(a *array, s *radius.Session) { a.text(s.Key.ID) },
+		func(s *radius.Session, b []byte, r *radius.Record) { s.Key.ID = textOf(b, r.Key.ID) }, ""},
+	{"login", pgtype.TextOID,
+		func(a *array, s *radius.Session) { a.text(s.Login) },
+		func(s *radius.Session, b []byte, r *radius.Record) { s.Login = textOf(b, r.Login) },
+		"coalesce(nullif(t.login, ''), excluded.login)"},
+	{"access_id", pgtype.Int8OID,
+		func(a *array, s *radius.Session) { a.int8(int64(s.Access)) },
+		func(s *radius.Session, b []byte, _ *radius.Record) { s.Access = contracts.AccessID(int8Of(b)) },
+		"greatest(t.access_id, excluded.access_id)"},
+	{"started_at", pgtype.TimestamptzOID,
+		func(a *array, s *radius.Session) { a.time(s.StartedAt) },
+		func(s *radius.Session, b []byte, _ *radius.Record) { s.StartedAt = timeOf(b) },
+		"least(t.started_at, excluded.started_at)"},
+	{"last_seen_at", pgtype.TimestamptzOID,
+		func(a *array, s *radius.Session) { a.time(s.LastSeen) },
+		func(s *radius.Session, b []byte, _ *radius.Record) { s.LastSeen = timeOf(b) },
+		"greatest(t.last_seen_at, excluded.last_seen_at)"},
+	{"session_seconds", pgtype.Int8OID,
+		func(a *array, s *radius.Session) { a.int8(s.Seconds) },
+		func(s *radius.Session, b []byte, _ *radius.Record) { s.Seconds = int8Of(b) },
+		"greatest(t.session_seconds, excluded.session_seconds)"},
+	{"input_octets", pgtype.Int8OID,
+		func(a *array, s *radius.Session) { a.int8(int64(min(s.Input, math.MaxInt64))) },
+		func(s *radius.Session, b []byte, _ *radius.Record) { s.Input = uint64(int8Of(b)) },
+		"greatest(t.input_octets, excluded.input_octets)"},
+	{"output_octets", pgtype.Int8OID,
+		func(a *array, s *radius.Session) { a.int8(int64(min(s.Output, math.MaxInt64))) },
+		func(s *radius.Session, b []byte, _ *radius.Record) { s.Output = uint64(int8Of(b)) },
+		"greatest(t.output_octets, excluded.output_octets)"},
+	{"framed_ip", pgtype.InetOID,
+		func(a *array, s *radius.Session) { a.inet(s.FramedIP) },
+		func(s *radius.Session, b []byte, _ *radius.Record) { s.FramedIP = addrOf(b) },
+		"coalesce(excluded.framed_ip, t.framed_ip)"},
+	{"framed_ipv6", pgtype.TextOID, // separated by blanks: arrays of arrays of different lengths do not exist
+		func(a *array, s *radius.Session) { a.text(prefixesText(s.FramedIPv6)) },
+		func(s *radius.Session, b []byte, _ *radius.Record) { s.FramedIPv6 = prefixesOf(b) },
+		"case when cardinality(excluded.framed_ipv6) >= cardinality(t.framed_ipv6) then excluded.framed_ipv6 else t.framed_ipv6 end"},
+	{"calling_station", pgtype.TextOID,
+		func(a *array, s *radius.Session) { a.text(s.CallingStation) },
+		func(s *radius.Session, b []byte, r *radius.Record) { s.CallingStation = textOf(b, r.CallingStation) },
+		"coalesce(nullif(t.calling_station, ''), excluded.calling_station)"},
+	{"nas_port", pgtype.TextOID,
+		func(a *array, s *radius.Session) { a.text(s.NASPort) },
+		func(s *radius.Session, b []byte, r *radius.Record) { s.NASPort = textOf(b, r.NASPort) },
+		"coalesce(nullif(t.nas_port, ''), excluded.nas_port)"},
+	{"nas_identifier", pgtype.TextOID,
+		func(a *array, s *radius.Session) { a.text(s.NASIdentifier) },
+		func(s *radius.Session, b []byte, r *radius.Record) { s.NASIdentifier = textOf(b, r.NASIdentifier) },
+		"coalesce(nullif(t.nas_identifier, ''), excluded.nas_identifier)"},
+	{"applied", pgtype.TextOID,
+		func(a *array, s *radius.Session) { a.text(digestText(s.Applied)) },
+		func(s *radius.Session, b []byte, _ *radius.Record) { s.Applied = parseDigest(string(b)) },
+		"coalesce(nullif(excluded.applied, ''), t.applied)"},
+	{"multi_session_id", pgtype.TextOID,
+		func(a *array, s *radius.Session) { a.text(s.Multi) },
+		func(s *radius.Session, b []byte, r *radius.Record) { s.Multi = textOf(b, r.Multi) },
+		"coalesce(nullif(t.multi_session_id, ''), excluded.multi_session_id)"},
+	{"input_base", pgtype.Int8OID,
+		func(a *array, s *radius.Session) { a.int8(int64(min(s.InputBase, math.MaxInt64))) },
+		func(s *radius.Session, b []byte, _ *radius.Record) { s.InputBase = uint64(int8Of(b)) },
+		"greatest(t.input_base, excluded.input_base)"},
+	{"output_base", pgtype.Int8OID,
+		func(a *array, s *radius.Session) { a.int8(int64(min(s.OutputBase, math.MaxInt64))) },
+		func(s *radius.Session, b []byte, _ *radius.Record) { s.OutputBase = uint64(int8Of(b)) },
+		"greatest(t.output_base, excluded.output_base)"},
 }
 
-func historyColumns(alias string) string {
-	return liveColumns(alias) + fmt.Sprintf(", %[1]s.stopped_at, %[1]s.terminate_cause, %[1]s.closed_by, %[1]s.closed_at", alias)
-}
+// Two ends of a session merge so: that of a Stop is known, others are inferred.
+const stopStays = "case when t.closed_by = 'stop' and excluded.closed_by <> 'stop' then t.%[1]s else excluded.%[1]s end"
 
-// sessionColumns is sessions turned into arrays, a column each.
-type sessionColumns struct {
-	device, access, seconds, input, output, inputBase, outputBase []int64
-	id, login, ip, ipv6, calling, port, nas, applied, multi       []string
-	started, seen, stopped                                        []time.Time
-	cause                                                         []int32
-	closedBy                                                      []string
-	closedAt                                                      []*time.Time
-}
+var historyColumns = append(slices.Clone(liveColumns),
+	column{"stopped_at", pgtype.TimestamptzOID,
+		func(a *array, s *radius.Session) { a.time(s.Stopped) },
+		func(s *radius.Session, b []byte, _ *radius.Record) { s.Stopped = timeOf(b) },
+		fmt.Sprintf(stopStays, "stopped_at")},
+	column{"terminate_cause", pgtype.Int4OID,
+		func(a *array, s *radius.Session) { a.int4(int32(min(s.Cause, math.MaxInt32))) },
+		func(s *radius.Session, b []byte, _ *radius.Record) { s.Cause = uint32(int4Of(b)) },
+		fmt.Sprintf(stopStays, "terminate_cause")},
+	column{"closed_by", pgtype.TextOID,
+		func(a *array, s *radius.Session) { a.text(string(s.ClosedBy)) },
+		func(s *radius.Session, b []byte, _ *radius.Record) { s.ClosedBy = closedByOf(b) },
+		fmt.Sprintf(stopStays, "closed_by")},
+	column{"closed_at", pgtype.TimestamptzOID,
+		func(a *array, s *radius.Session) { a.timeOrNull(s.ClosedAt) },
+		func(s *radius.Session, b []byte, _ *radius.Record) { s.ClosedAt = timeOf(b) },
+		"case when t.closed_by = 'stop' then null else excluded.closed_at end"})
 
-func columnsOf(sessions []radius.Session) *sessionColumns {
-	c := &sessionColumns{}
-	for i := range sessions {
-		s := &sessions[i]
-		c.device = append(c.device, int64(s.Key.Device))
-		c.id = append(c.id, nas.TextOf(s.Key.ID))
-		c.login = append(c.login, nas.TextOf(s.Login))
-		c.access = append(c.access, int64(s.Access))
-		c.started = append(c.started, s.StartedAt)
-		c.seen = append(c.seen, s.LastSeen)
-		c.seconds = append(c.seconds, s.Seconds)
-		c.input = append(c.input, int64(min(s.Input, math.MaxInt64)))
-		c.output = append(c.output, int64(min(s.Output, math.MaxInt64)))
-		c.ip = append(c.ip, addrText(s.FramedIP))
-		c.ipv6 = append(c.ipv6, prefixesText(s.FramedIPv6))
-		c.calling = append(c.calling, nas.TextOf(s.CallingStation))
-		c.port = append(c.port, nas.TextOf(s.NASPort))
-		c.nas = append(c.nas, nas.TextOf(s.NASIdentifier))
-		c.applied = append(c.applied, digestText(s.Applied))
-		c.multi = append(c.multi, nas.TextOf(s.Multi))
-		c.inputBase = append(c.inputBase, int64(min(s.InputBase, math.MaxInt64)))
-		c.outputBase = append(c.outputBase, int64(min(s.OutputBase, math.MaxInt64)))
-		c.stopped = append(c.stopped, s.Stopped)
-		c.cause = append(c.cause, int32(min(s.Cause, math.MaxInt32)))
-		c.closedBy = append(c.closedBy, string(s.ClosedBy))
-		c.closedAt = append(c.closedAt, instantOf(&s.ClosedAt))
+func columnsNamed(names ...string) (found []column) {
+	for _, name := range names {
+		found = append(found, historyColumns[slices.IndexFunc(historyColumns, func(c column) bool { return c.name == name })])
 	}
-	return c
+	return found
 }
 
-// live is the arguments of unnestLive.
-func (c *sessionColumns) live() []any {
-	return []any{c.device, c.id, c.login, c.access, c.started, c.seen, c.seconds, c.input, c.output, c.ip, c.ipv6,
-		c.calling, c.port, c.nas, c.applied, c.multi, c.inputBase, c.outputBase}
+// onlyCounters reports whether a session differs from what is stored in nothing but counters.
+func onlyCounters(before, after *radius.Session) bool {
+	b := *before
+	b.LastSeen, b.Seconds, b.Input, b.Output = after.LastSeen, after.Seconds, after.Input, after.Output
+	return b.Same(after)
 }
 
-// history is the arguments of upsertHistory.
-func (c *sessionColumns) history() []any {
-	return append(c.live(), c.stopped, c.cause, c.closedBy, c.closedAt)
-}
-
-// instantOf is nil for no instant.
-func instantOf(t *time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
+// listed writes the columns as a list, each with a prefix such as "l.".
+func listed(prefix string, columns []column) string {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = prefix + c.name
 	}
-	return t
+	return strings.Join(names, ", ")
 }
 
-const unnestLive = `unnest($1::bigint[]), unnest($2::text[]), unnest($3::text[]), unnest($4::bigint[]),
-	unnest($5::timestamptz[]), unnest($6::timestamptz[]), unnest($7::bigint[]), unnest($8::bigint[]), unnest($9::bigint[]),
-	nullif(unnest($10::text[]), '')::inet, string_to_array(unnest($11::text[]), ' '),
-	unnest($12::text[]), unnest($13::text[]), unnest($14::text[]), unnest($15::text[]),
-	unnest($16::text[]), unnest($17::bigint[]), unnest($18::bigint[])`
-
-// upsertLive merges with a row that another node has inserted since this transaction looked.
-var upsertLive = `insert into session_live as l (` + strings.Join(liveNames, ", ") + `) select ` + unnestLive + `
-	on conflict (device_id, session_id) do update set
-		login = coalesce(nullif(l.login, ''), excluded.login),
-		access_id = greatest(l.access_id, excluded.access_id),
-		started_at = least(l.started_at, excluded.started_at),
-		last_seen_at = greatest(l.last_seen_at, excluded.last_seen_at),
-		session_seconds = greatest(l.session_seconds, excluded.session_seconds),
-		input_octets = greatest(l.input_octets, excluded.input_octets),
-		output_octets = greatest(l.output_octets, excluded.output_octets),
-		framed_ip = coalesce(excluded.framed_ip, l.framed_ip),
-		framed_ipv6 = case when cardinality(excluded.framed_ipv6) >= cardinality(l.framed_ipv6)
-			then excluded.framed_ipv6 else l.framed_ipv6 end,
-		calling_station = coalesce(nullif(l.calling_station, ''), excluded.calling_station),
-		nas_port = coalesce(nullif(l.nas_port, ''), excluded.nas_port),
-		nas_identifier = coalesce(nullif(l.nas_identifier, ''), excluded.nas_identifier),
-		applied = coalesce(nullif(excluded.applied, ''), l.applied),
-		multi_session_id = coalesce(nullif(l.multi_session_id, ''), excluded.multi_session_id),
-		input_base = greatest(l.input_base, excluded.input_base),
-		output_base = greatest(l.output_base, excluded.output_base)`
-
-var upsertHistory = `insert into session_history as h (` + historyNames + `) select ` + unnestLive + `,
-		unnest($19::timestamptz[]), unnest($20::int[]), unnest($21::text[]), unnest($22::timestamptz[])
-	on conflict (device_id, session_id, started_at) do update set ` + strings.ReplaceAll(growHistory, "session_history.", "h.")
-
-// growHistory merges two ends of a session: that of a Stop is known, others are inferred.
-const growHistory = `
-		last_seen_at = greatest(session_history.last_seen_at, excluded.last_seen_at),
-		session_seconds = greatest(session_history.session_seconds, excluded.session_seconds),
-		input_octets = greatest(session_history.input_octets, excluded.input_octets),
-		output_octets = greatest(session_history.output_octets, excluded.output_octets),
-		login = coalesce(nullif(session_history.login, ''), excluded.login),
-		access_id = greatest(session_history.access_id, excluded.access_id),
-		framed_ip = coalesce(excluded.framed_ip, session_history.framed_ip),
-		framed_ipv6 = case when cardinality(excluded.framed_ipv6) >= cardinality(session_history.framed_ipv6)
-			then excluded.framed_ipv6 else session_history.framed_ipv6 end,
-		calling_station = coalesce(nullif(session_history.calling_station, ''), excluded.calling_station),
-		nas_port = coalesce(nullif(session_history.nas_port, ''), excluded.nas_port),
-		nas_identifier = coalesce(nullif(session_history.nas_identifier, ''), excluded.nas_identifier),
-		multi_session_id = coalesce(nullif(session_history.multi_session_id, ''), excluded.multi_session_id),
-		input_base = greatest(session_history.input_base, excluded.input_base),
-		output_base = greatest(session_history.output_base, excluded.output_base),
-		stopped_at = case when session_history.closed_by = 'stop' and excluded.closed_by <> 'stop'
-			then session_history.stopped_at else excluded.stopped_at end,
-		terminate_cause = case when session_history.closed_by = 'stop' and excluded.closed_by <> 'stop'
-			then session_history.terminate_cause else excluded.terminate_cause end,
-		closed_at = case when session_history.closed_by = 'stop' then null else excluded.closed_at end,
-		closed_by = case when session_history.closed_by = 'stop' then 'stop' else excluded.closed_by end`
-
-// liveRow takes the columns of liveColumns.
-type liveRow struct {
-	session             radius.Session
-	device, access      int64
-	id, login           string
-	input, output       int64
-	ip                  *netip.Prefix
-	ipv6                []string
-	calling, port, name string
-	applied, multi      string
-	inputBase           int64
-	outputBase          int64
-}
-
-func (r *liveRow) targets() []any {
-	s := &r.session
-	return []any{&r.device, &r.id, &r.login, &r.access, &s.StartedAt, &s.LastSeen, &s.Seconds, &r.input, &r.output,
-		&r.ip, &r.ipv6, &r.calling, &r.port, &r.name, &r.applied, &r.multi, &r.inputBase, &r.outputBase}
-}
-
-func (r *liveRow) finish() radius.Session {
-	s := r.session
-	s.Key = nas.SessionKey{Device: nas.DeviceID(r.device), ID: nas.RawOf(r.id)}
-	s.Login = nas.RawOf(r.login)
-	s.Access = contracts.AccessID(r.access)
-	s.StartedAt, s.LastSeen, s.Stopped = s.StartedAt.UTC(), s.LastSeen.UTC(), s.Stopped.UTC()
-	s.Input, s.Output = uint64(r.input), uint64(r.output)
-	if r.ip != nil {
-		s.FramedIP = r.ip.Addr()
+// unnested is a table expression of the columns' arrays, which are the parameters from $first on.
+func unnested(first int, columns []column) string {
+	types := map[uint32]string{pgtype.Int8OID: "bigint", pgtype.Int4OID: "int", pgtype.TextOID: "text",
+		pgtype.TimestamptzOID: "timestamptz", pgtype.InetOID: "inet"}
+	arrays := make([]string, len(columns))
+	for i, c := range columns {
+		arrays[i] = fmt.Sprintf("$%d::%s[]", first+i, types[c.oid])
 	}
-	for _, text := range r.ipv6 {
-		if p, err := netip.ParsePrefix(text); err == nil {
-			s.FramedIPv6 = append(s.FramedIPv6, p)
+	return "unnest(" + strings.Join(arrays, ", ") + ")"
+}
+
+// upsert inserts sessions into a table, and merges those that are there.
+func upsert(table string, key int, columns []column, conflict string) string {
+	values := strings.Replace(listed("k.", columns), "k.framed_ipv6", "string_to_array(k.framed_ipv6, ' ')", 1)
+	var merges []string
+	for _, c := range columns[key:] {
+		if c.name != "started_at" || !strings.Contains(conflict, "started_at") {
+			merges = append(merges, c.name+" = "+c.merge)
 		}
 	}
-	s.CallingStation, s.NASPort, s.NASIdentifier = nas.RawOf(r.calling), nas.RawOf(r.port), nas.RawOf(r.name)
-	s.Applied = parseDigest(r.applied)
-	s.Multi, s.InputBase, s.OutputBase = nas.RawOf(r.multi), uint64(r.inputBase), uint64(r.outputBase)
+	return fmt.Sprintf("insert into %s as t (%s) select %s from %s as k (%s) on conflict (%s) do update set %s",
+		table, listed("", columns), values, unnested(1, columns), listed("", columns), conflict, strings.Join(merges, ", "))
+}
+
+// scanned reads a row whose columns are those given, in binary form as PostgreSQL sends it.
+func scanned(values [][]byte, columns []column, like *radius.Record) (s radius.Session) {
+	for i, c := range columns {
+		c.get(&s, values[i], like)
+	}
 	return s
 }
 
+var noRecord radius.Record
+
 func scanLive(row pgx.CollectableRow) (radius.Session, error) {
-	var r liveRow
-	if err := row.Scan(r.targets()...); err != nil {
-		return radius.Session{}, err
-	}
-	return r.finish(), nil
+	return scanned(row.RawValues(), liveColumns, &noRecord), nil
 }
 
 func scanHistory(row pgx.CollectableRow) (radius.Session, error) {
-	var r liveRow
-	var cause int32
-	var by string
-	var at *time.Time
-	if err := row.Scan(append(r.targets(), &r.session.Stopped, &cause, &by, &at)...); err != nil {
-		return radius.Session{}, err
-	}
-	s := r.finish()
-	s.Cause, s.ClosedBy = uint32(cause), radius.ClosedBy(by)
-	if at != nil {
-		s.ClosedAt = at.UTC()
-	}
-	return s, nil
+	return scanned(row.RawValues(), historyColumns, &noRecord), nil
 }
 
-func addrText(a netip.Addr) string {
-	if !a.IsValid() {
-		return ""
+// textOf reads what nas.TextOf wrote. like is returned for equal bytes.
+func textOf(b []byte, like string) string {
+	if string(b) == like && nas.TextOf(like) == like {
+		return like
 	}
-	return a.WithZone("").String()
+	return nas.RawOf(string(b))
+}
+
+func closedByOf(b []byte) radius.ClosedBy {
+	for _, by := range []radius.ClosedBy{radius.ClosedByStop, radius.ClosedByOn, radius.ClosedByOff, radius.ClosedByReuse,
+		radius.ClosedByStale, radius.ClosedByGone} {
+		if string(b) == string(by) {
+			return by
+		}
+	}
+	return radius.ClosedBy(b)
 }
 
 func prefixesText(list []netip.Prefix) string {
+	if len(list) == 0 {
+		return ""
+	}
 	texts := make([]string, len(list))
 	for i, p := range list {
 		texts[i] = p.String()
 	}
 	return strings.Join(texts, " ")
+}
+
+func prefixesOf(b []byte) (list []netip.Prefix) {
+	eachText(b, func(text []byte) {
+		if p, err := netip.ParsePrefix(string(text)); err == nil {
+			list = append(list, p)
+		}
+	})
+	return list
 }
 
 func digestText(d nas.Digest) string {
@@ -237,3 +239,6 @@ func parseDigest(text string) nas.Digest {
 	d, _ := strconv.ParseUint(text, 16, 64)
 	return nas.Digest(d)
 }
+
+// postgresEpoch is where PostgreSQL counts its microseconds from.
+var postgresEpoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()

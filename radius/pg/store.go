@@ -2,6 +2,7 @@ package pg
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"enlace/nas"
@@ -40,20 +42,11 @@ func (s *Store) Store(ctx context.Context, b radius.Batch) ([]radius.Session, er
 		return nil, fmt.Errorf("making partitions: %w", err)
 	}
 	ended := map[nas.SessionKey]radius.Session{}
-	err := s.attempt(ctx, &b, ended, false)
-	for tries := 1; errors.Is(err, errOvertaken); tries++ {
-		err = s.attempt(ctx, &b, ended, tries == 3)
-	}
-	if err != nil {
-		return nil, refusal(err)
-	}
-	return slices.Collect(maps.Values(ended)), nil
-}
-
-// attempt stores a batch, or fails with errOvertaken unless it is the last attempt.
-func (s *Store) attempt(ctx context.Context, b *radius.Batch, ended map[nas.SessionKey]radius.Session, last bool) error {
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
 		clear(ended)
+		if err := lockDevices(ctx, tx, b.Records); err != nil {
+			return err
+		}
 		for rest := b.Records; len(rest) > 0; {
 			n := slices.IndexFunc(rest, isBoot)
 			if n == 0 {
@@ -66,7 +59,7 @@ func (s *Store) attempt(ctx context.Context, b *radius.Batch, ended map[nas.Sess
 			if n < 0 {
 				n = len(rest)
 			}
-			if err := s.merge(ctx, tx, rest[:n], ended, last); err != nil {
+			if err := s.merge(ctx, tx, rest[:n], ended); err != nil {
 				return err
 			}
 			rest = rest[n:]
@@ -77,7 +70,38 @@ func (s *Store) attempt(ctx context.Context, b *radius.Batch, ended map[nas.Sess
 			b.Node, b.To.Segment, b.To.Offset)
 		return err
 	})
+	if err != nil {
+		return nil, refusal(err)
+	}
+	return slices.Collect(maps.Values(ended)), nil
 }
+
+// begin has every statement planned once for any number of sessions: planning each batch anew costs as much as storing
+// some hundred sessions. What statistics say when that happens must not decide for good, so the statements leave no
+// choice but that of a key's index for each row: sequential scans are off and lateral queries fix the order of the joins.
+const begin = "begin; set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off"
+
+// lockDevices makes nodes take turns at the sessions of a device until the transaction ends. What was read of them is
+// then still so when it is written, and no row needs a lock of its own.
+func lockDevices(ctx context.Context, tx pgx.Tx, records []radius.Record) error {
+	seen := map[nas.DeviceID]bool{}
+	last := nas.DeviceID(-1)
+	for i := range records {
+		if d := records[i].Key.Device; d != last && records[i].Kind != 0 {
+			seen[d], last = true, d
+		}
+	}
+	a := newArray(pgtype.Int8OID, len(seen), 8)
+	for _, d := range slices.Sorted(maps.Keys(seen)) {
+		a.int8(sessionLocks + int64(d))
+	}
+	return lockStatement.run(ctx, tx, [][]byte{a.bytes()}, func([][]byte) {})
+}
+
+// sessionLocks is the number of the first advisory lock of a device's sessions.
+const sessionLocks = 0x656e6c61_00000000
+
+var lockStatement = prepared{"session_lock", `select pg_advisory_xact_lock(k) from unnest($1::bigint[]) k`}
 
 func isBoot(r radius.Record) bool { return r.Kind == radius.KindOn || r.Kind == radius.KindOff }
 
@@ -92,6 +116,7 @@ func refusal(err error) error {
 
 // family is the sessions of one key in the course of a batch.
 type family struct {
+	key     nas.SessionKey
 	lineage radius.Lineage
 	records []*radius.Record
 	stored  []stored // as they were
@@ -99,83 +124,99 @@ type family struct {
 
 type stored struct {
 	radius.Session
-	live bool // in session_live; otherwise in session_history
+	place place
 }
 
 // merge folds records, none of them a boot, into the sessions stored.
-func (s *Store) merge(ctx context.Context, tx pgx.Tx, records []radius.Record, ended map[nas.SessionKey]radius.Session, last bool) error {
-	families := map[nas.SessionKey]*family{}
-	for i := range records {
-		r := &records[i]
-		if r.Kind == 0 {
-			continue
-		}
-		f := families[r.Key]
-		if f == nil {
-			f = &family{}
-			families[r.Key] = f
-		}
-		f.records = append(f.records, r)
-	}
-	keys := slices.SortedFunc(maps.Keys(families), nas.SessionKey.Compare)
-	if err := loadLive(ctx, tx, keys, families); err != nil {
+func (s *Store) merge(ctx context.Context, tx pgx.Tx, records []radius.Record, ended map[nas.SessionKey]radius.Session) error {
+	families := gather(records)
+	if err := loadLive(ctx, tx, families); err != nil {
 		return err
 	}
-	if err := loadHistory(ctx, tx, keys, families); err != nil {
+	if err := loadHistory(ctx, tx, families); err != nil {
 		return err
 	}
-	var w changes
+	var changed []change
 	var used usage
-	for _, key := range keys {
-		f := families[key]
+	for _, f := range families {
 		for _, r := range f.records {
 			var at int
 			before := f.lineage.Traffic()
 			f.lineage, at, _ = f.lineage.Fold(r, s.boots.Of(r))
 			used.note(before, f.lineage, at, r, s.Terms)
 		}
-		w.compare(f)
+		changed = f.compare(changed)
 		if n := len(f.lineage); n > 0 && !f.lineage[n-1].Open() {
-			ended[key] = f.lineage[n-1]
+			ended[f.key] = f.lineage[n-1]
 		} else {
-			delete(ended, key)
+			delete(ended, f.key)
 		}
 	}
-	if err := w.write(ctx, tx); err != nil {
+	if err := write(ctx, tx, changed); err != nil {
 		return err
 	}
-	return used.write(ctx, tx, w.fresh, last)
+	return used.write(ctx, tx)
 }
 
-// loadLive locks and reads the open sessions.
-func loadLive(ctx context.Context, tx pgx.Tx, keys []nas.SessionKey, families map[nas.SessionKey]*family) error {
-	devices, ids := keyColumns(keys)
-	rows, err := tx.Query(ctx, `select `+liveColumns("l")+`
-		from session_live l
-		join (select unnest($1::bigint[]) as device_id, unnest($2::text[]) as session_id) k using (device_id, session_id)
-		order by l.device_id, l.session_id for update of l`, devices, ids)
-	if err != nil {
-		return err
-	}
-	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
-		session, err := scanLive(row)
-		if err == nil {
-			f := families[session.Key]
-			f.lineage = append(f.lineage, session)
-			f.stored = append(f.stored, stored{session, true})
+// gather sorts records by key, so that nodes and statements meet rows in the same order, and neighbours together.
+func gather(records []radius.Record) []*family {
+	byKey := make(map[nas.SessionKey]*family, len(records))
+	families := make([]*family, 0, len(records))
+	for i := range records {
+		r := &records[i]
+		if r.Kind == 0 {
+			continue
 		}
-		return struct{}{}, err
-	})
-	return err
+		f := byKey[r.Key]
+		if f == nil {
+			f = &family{key: r.Key}
+			byKey[r.Key] = f
+			families = append(families, f)
+		}
+		f.records = append(f.records, r)
+	}
+	slices.SortFunc(families, func(a, b *family) int { return a.key.Compare(b.key) })
+	return families
 }
+
+// keyArrays is the keys of families as two parameters.
+func keyArrays(families []*family) [][]byte {
+	devices, ids := newArray(pgtype.Int8OID, len(families), 8), newArray(pgtype.TextOID, len(families), 24)
+	for _, f := range families {
+		devices.int8(int64(f.key.Device))
+		ids.text(f.key.ID)
+	}
+	return [][]byte{devices.bytes(), ids.bytes()}
+}
+
+var liveStatement = prepared{"session_live_of", `select k.n, l.*
+	from unnest($1::bigint[], $2::text[]) with ordinality as k (device_id, session_id, n)
+	cross join lateral (select ctid, ` + listed("", liveColumns) + ` from session_live
+		where device_id = k.device_id and session_id = k.session_id offset 0) l`}
+
+// loadLive reads the open sessions.
+func loadLive(ctx context.Context, tx pgx.Tx, families []*family) error {
+	return liveStatement.run(ctx, tx, keyArrays(families), func(values [][]byte) {
+		f := families[int8Of(values[0])-1]
+		session := scanned(values[2:], liveColumns, f.records[0])
+		f.lineage = append(f.lineage, session)
+		f.stored = append(f.stored, stored{session, place(values[1])})
+	})
+}
+
+var historyStatement = prepared{"session_history_of", `select k.n, h.*
+	from unnest($1::bigint[], $2::text[], $3::timestamptz[]) with ordinality as k (device_id, session_id, since, n)
+	cross join lateral (select ` + listed("", historyColumns) + ` from session_history
+		where device_id = k.device_id and session_id = k.session_id and started_at >= k.since and started_at >= $4::timestamptz
+		offset 0) h`}
 
 // loadHistory reads the ended sessions that records may belong to: of keys without an open session, and of those for
 // which a record is older than the open one or of somebody else.
-func loadHistory(ctx context.Context, tx pgx.Tx, keys []nas.SessionKey, families map[nas.SessionKey]*family) error {
-	var wanted []nas.SessionKey
-	var since []time.Time
-	for _, key := range keys {
-		f := families[key]
+func loadHistory(ctx context.Context, tx pgx.Tx, families []*family) error {
+	var wanted []*family
+	since := newArray(pgtype.TimestamptzOID, len(families), 8)
+	var oldest time.Time
+	for _, f := range families {
 		first := f.records[0].Start()
 		for _, r := range f.records {
 			if start := r.Start(); start.Before(first) {
@@ -184,136 +225,80 @@ func loadHistory(ctx context.Context, tx pgx.Tx, keys []nas.SessionKey, families
 		}
 		strange := len(f.lineage) > 0 && slices.ContainsFunc(f.records, func(r *radius.Record) bool { return f.lineage[0].Stranger(r) })
 		if len(f.lineage) == 0 || strange || first.Before(f.lineage[0].StartedAt.Add(-time.Minute)) {
-			wanted = append(wanted, key)
-			since = append(since, first.Add(-lookBack))
+			first = first.Add(-lookBack)
+			if len(wanted) == 0 || first.Before(oldest) {
+				oldest = first
+			}
+			wanted = append(wanted, f)
+			since.time(first)
 		}
 	}
 	if len(wanted) == 0 {
 		return nil
 	}
-	devices, ids := keyColumns(wanted)
-	rows, err := tx.Query(ctx, `select `+historyColumns("h")+`
-		from (select unnest($1::bigint[]) as device_id, unnest($2::text[]) as session_id,
-			unnest($3::timestamptz[]) as since) k
-		cross join lateral (
-			select * from session_history h
-			where h.device_id = k.device_id and h.session_id = k.session_id and h.started_at >= k.since
-			order by h.started_at desc limit 8 for update) h
-		order by h.device_id, h.session_id, h.started_at`, devices, ids, since)
-	if err != nil {
-		return err
-	}
-	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
-		session, err := scanHistory(row)
-		if err == nil {
-			f := families[session.Key]
-			f.stored = append(f.stored, stored{session, false})
-			f.lineage = append(f.lineage, session)
-			slices.SortFunc(f.lineage, func(a, b radius.Session) int { return a.StartedAt.Compare(b.StartedAt) })
-		}
-		return struct{}{}, err
+	least := binary.BigEndian.AppendUint64(nil, uint64(oldest.UnixMicro()-postgresEpoch))
+	err := historyStatement.run(ctx, tx, append(keyArrays(wanted), since.bytes(), least), func(values [][]byte) {
+		f := wanted[int8Of(values[0])-1]
+		session := scanned(values[1:], historyColumns, f.records[0])
+		f.stored = append(f.stored, stored{session, nowhere})
+		f.lineage = append(f.lineage, session)
 	})
+	for _, f := range wanted {
+		slices.SortFunc(f.lineage, func(a, b radius.Session) int { return a.StartedAt.Compare(b.StartedAt) })
+		f.lineage = f.lineage[max(0, len(f.lineage)-mostPast):]
+	}
 	return err
 }
 
-// lookBack is how far before a record's own start its session may have been taken to begin.
-const lookBack = time.Hour
-
-func keyColumns(keys []nas.SessionKey) (devices []int64, ids []string) {
-	for _, k := range keys {
-		devices = append(devices, int64(k.Device))
-		ids = append(ids, nas.TextOf(k.ID))
-	}
-	return devices, ids
-}
-
-// changes is what a batch does to the tables.
-type changes struct {
-	unlive    []nas.SessionKey // to leave session_live
-	unhistory []radius.Session // to leave session_history
-	history   []radius.Session
-	live      []radius.Session
-	fresh     []radius.Session // those of history and live that were not stored
-}
+const (
+	lookBack = time.Hour // how far before a record's own start its session may have been taken to begin
+	mostPast = 9         // sessions of one key that a record is compared with
+)
 
 // compare finds what is different from what is stored.
-func (w *changes) compare(f *family) {
+func (f *family) compare(changed []change) []change {
 	for i := range f.lineage {
 		now := &f.lineage[i]
-		j := slices.IndexFunc(f.stored, func(o stored) bool { return o.StartedAt.Equal(now.StartedAt) })
-		known := j >= 0
-		live := known && f.stored[j].live
-		changed := !known || !now.Same(&f.stored[j].Session)
-		if !known {
-			w.fresh = append(w.fresh, *now)
+		c := change{after: now}
+		if j := slices.IndexFunc(f.stored, func(o stored) bool { return o.StartedAt.Equal(now.StartedAt) }); j >= 0 {
+			c.before, c.place = &f.stored[j].Session, f.stored[j].place
 		}
-		switch {
-		case now.Open() && changed:
-			w.live = append(w.live, *now)
-			if known && !live {
-				w.unhistory = append(w.unhistory, f.stored[j].Session)
-			}
-		case !now.Open() && changed:
-			w.history = append(w.history, *now)
-			if live {
-				w.unlive = append(w.unlive, now.Key)
-			}
+		if c.before == nil || !now.Same(c.before) {
+			changed = append(changed, c)
 		}
 	}
+	return changed
 }
 
-func (w *changes) write(ctx context.Context, tx pgx.Tx) error {
-	if len(w.unlive) > 0 {
-		devices, ids := keyColumns(w.unlive)
-		_, err := tx.Exec(ctx, `delete from session_live l
-			using (select unnest($1::bigint[]) as device_id, unnest($2::text[]) as session_id) k
-			where l.device_id = k.device_id and l.session_id = k.session_id`, devices, ids)
-		if err != nil {
-			return err
-		}
-	}
-	if len(w.unhistory) > 0 {
-		c := columnsOf(w.unhistory)
-		_, err := tx.Exec(ctx, `delete from session_history h
-			using (select unnest($1::bigint[]) as device_id, unnest($2::text[]) as session_id,
-				unnest($3::timestamptz[]) as started_at) k
-			where h.device_id = k.device_id and h.session_id = k.session_id and h.started_at = k.started_at`,
-			c.device, c.id, c.started)
-		if err != nil {
-			return err
-		}
-	}
-	if len(w.history) > 0 {
-		c := columnsOf(w.history)
-		if _, err := tx.Exec(ctx, upsertHistory, c.history()...); err != nil {
-			return err
-		}
-	}
-	if len(w.live) > 0 {
-		if _, err := tx.Exec(ctx, upsertLive, columnsOf(w.live).live()...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// boot ends the sessions of an access server that began anew. Those that a batch of its own has not stored yet end when
-// they come (radius.Boots).
+// boot ends the sessions of an access server that began anew, some thousands at a time. Those that a batch of its own
+// has not stored yet end when they come (radius.Boots).
 func (s *Store) boot(ctx context.Context, tx pgx.Tx, r *radius.Record) error {
 	s.boots.Note(r)
 	b := radius.BootOf(r)
-	_, err := tx.Exec(ctx, `
-		with doomed as (
-			select device_id, session_id from session_live
-			where device_id = $1 and started_at <= $2 and last_seen_at <= $2 and ($3 = '' or nas_identifier in ('', $3))
-			order by device_id, session_id for update
-		), gone as (
-			delete from session_live l using doomed d
-			where l.device_id = d.device_id and l.session_id = d.session_id returning l.*
-		)
-		insert into session_history (`+historyNames+`)
-		select `+liveColumns("gone")+`, $2, $4, $5, $2 from gone
-		on conflict (device_id, session_id, started_at) do update set `+growHistory,
-		int64(r.Key.Device), b.At, nas.TextOf(r.NASIdentifier), radius.CauseNASReboot, string(b.By))
-	return err
+	at := binary.BigEndian.AppendUint64(nil, uint64(b.At.UnixMicro()-postgresEpoch))
+	device := binary.BigEndian.AppendUint64(nil, uint64(r.Key.Device))
+	for after := ""; ; {
+		var found []stored
+		err := bootStatement.run(ctx, tx, [][]byte{device, at, []byte(after)}, func(values [][]byte) {
+			found = append(found, stored{scanned(values[1:], liveColumns, &noRecord), place(values[0])})
+		})
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		after = nas.TextOf(found[len(found)-1].Key.ID)
+		var changed []change
+		for i := range found {
+			closed := found[i].Session
+			if b.End(r.NASIdentifier, &closed) {
+				changed = append(changed, change{before: &found[i].Session, place: found[i].place, after: &closed})
+			}
+		}
+		if err := write(ctx, tx, changed); err != nil {
+			return err
+		}
+	}
 }
+
+var bootStatement = prepared{"session_live_before", `select ctid, ` + listed("", liveColumns) + ` from session_live
+	where device_id = $1::bigint and started_at <= $2::timestamptz and session_id > $3::text
+	order by session_id limit 5000`}

@@ -2,7 +2,6 @@ package pg
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -22,7 +21,6 @@ type Terms func(access contracts.AccessID, login string, at time.Time) (metered,
 // was folded: what was stored before counts for nothing again, so that a record counts once, in whatever order and
 // however often it comes. It is booked on the civil day of the record's event.
 type usage struct {
-	key              []nas.SessionKey
 	access           []int64
 	login            []string
 	at               []time.Time
@@ -41,7 +39,6 @@ func (u *usage) note(before contracts.Traffic, after radius.Lineage, at int, r *
 	}
 	s := &after[at]
 	login := nas.TextOf(strings.TrimSpace(s.Login))
-	u.key = append(u.key, s.Key)
 	u.access = append(u.access, int64(s.Access))
 	u.login = append(u.login, login)
 	u.at = append(u.at, r.Event)
@@ -56,26 +53,11 @@ func (u *usage) note(before contracts.Traffic, after radius.Lineage, at int, r *
 
 // write adds the traffic to the days of the accesses. An access is known by the Class that came back, and otherwise by
 // its login; traffic of nobody's access is nobody's usage. Rows are taken in one order, so that nodes do not deadlock.
-//
-// fresh are the sessions that were not stored before. Where another node has stored one since this transaction looked,
-// it has booked its traffic: errOvertaken, and with last nothing of it is booked.
-func (u *usage) write(ctx context.Context, tx pgx.Tx, fresh []radius.Session, last bool) error {
+func (u *usage) write(ctx context.Context, tx pgx.Tx) error {
 	if len(u.at) == 0 {
 		return nil
 	}
-	taken, err := overtaken(ctx, tx, fresh)
-	switch {
-	case err != nil:
-		return err
-	case len(taken) > 0 && !last:
-		return errOvertaken
-	}
-	for i, key := range u.key {
-		if taken[key] {
-			u.input[i], u.output[i] = 0, 0
-		}
-	}
-	_, err = tx.Exec(ctx, `
+	_, err := tx.Exec(ctx, `
 		with said as materialized (
 			select coalesce(nullif(access_id, 0), (select a.id from access a where a.login = s.login)) as access_id, at, input, output, metered, free
 			from (select unnest($1::bigint[]) as access_id, unnest($2::text[]) as login, unnest($3::timestamptz[]) as at,
@@ -101,44 +83,6 @@ func (u *usage) write(ctx context.Context, tx pgx.Tx, fresh []radius.Session, la
 		return fmt.Errorf("booking usage: %w", err)
 	}
 	return nil
-}
-
-// errOvertaken says that another node stored a session which this transaction had looked for and not found: what its
-// counters grew by is not what was thought.
-var errOvertaken = errors.New("another node has stored a session meanwhile")
-
-// overtaken finds the sessions that were to be new and met a row: that leaves a mark in xmax.
-func overtaken(ctx context.Context, tx pgx.Tx, fresh []radius.Session) (map[nas.SessionKey]bool, error) {
-	var keys []nas.SessionKey
-	var started []time.Time
-	var open []bool
-	for i := range fresh {
-		if s := &fresh[i]; s.Input > 0 || s.Output > 0 {
-			keys, started, open = append(keys, s.Key), append(started, s.StartedAt), append(open, s.Open())
-		}
-	}
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	devices, ids := keyColumns(keys)
-	rows, err := tx.Query(ctx, `
-		with k as materialized (
-			select * from unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::bool[]) with ordinality as k (device_id, session_id, started_at, open, n))
-		select k.n from k join session_live l using (device_id, session_id) where k.open and l.xmax <> '0'
-		union all
-		select k.n from k join session_history h using (device_id, session_id, started_at) where not k.open and h.xmax <> '0'`, devices, ids, started, open)
-	if err != nil {
-		return nil, fmt.Errorf("looking for sessions of other nodes: %w", err)
-	}
-	taken := map[nas.SessionKey]bool{}
-	var n int
-	if _, err := pgx.ForEachRow(rows, []any{&n}, func() error {
-		taken[keys[n-1]] = true
-		return nil
-	}); err != nil {
-		return nil, fmt.Errorf("looking for sessions of other nodes: %w", err)
-	}
-	return taken, nil
 }
 
 // Days is a stretch of civil days of a contract: From inclusive, Until exclusive.
