@@ -15,7 +15,7 @@ import (
 func (w *worker) authenticate(d *device, v View, p *packet, digest uint64) []byte {
 	series := w.door.metrics.of(d)
 	a := readAsk(v)
-	if !w.trusted(d, v, &a, series) {
+	if !w.trusted(d, v, &a, p, series) {
 		return nil
 	}
 	if limit := w.door.maxStaleness; limit > 0 && w.door.directory.Age(p.now) > limit {
@@ -74,26 +74,44 @@ func (w *worker) authenticate(d *device, v View, p *packet, digest uint64) []byt
 	return w.accept(d, v, &a, p, digest, s, window, g, attrs)
 }
 
-// trusted applies the device's policy on Message-Authenticator (CVE-2024-3596). EAP always needs one (RFC 3579,
-// section 3.2).
-func (w *worker) trusted(d *device, v View, a *ask, series *deviceSeries) bool {
-	switch w.hash.checkMA(&d.secret, v, v.Authenticator()) {
+// trusted applies the device's policies on Message-Authenticator and Proxy-State (CVE-2024-3596). EAP always needs a
+// Message-Authenticator (RFC 3579, section 3.2).
+func (w *worker) trusted(d *device, v View, a *ask, p *packet, series *deviceSeries) bool {
+	switch w.checkMA(d, v, v.Authenticator()) {
 	case maWrong:
 		series.dropped[dropMA].Inc()
-		w.door.warn(w.tick(), "Message-Authenticator does not verify: is the shared secret right?", d.Name, netip.Addr{})
+		w.door.warn(p.tick, "Message-Authenticator does not verify: is the shared secret right?", d.Name, netip.Addr{})
 		return false
 	case maValid:
-		if d.MessageAuthenticator == nas.LearnMA && !d.learned.Load() {
-			d.learned.Store(true)
-		}
+		d.watch.sawSigned()
 		return true
 	}
-	if a.eap != nil || d.MessageAuthenticator == nas.RequireMA || d.MessageAuthenticator == nas.LearnMA && d.learned.Load() {
+	_, proxied := v.Get(attrProxyState)
+	learning := proxied && d.learningProxyState()
+	d.watch.sawUnsigned(proxied, p.now)
+	if a.eap != nil || d.MessageAuthenticator == nas.RequireMA || d.MessageAuthenticator == nas.LearnMA && d.watch.signs.Load() {
 		series.dropped[dropMissingMA].Inc()
-		w.door.warn(w.tick(), "Access-Request without the Message-Authenticator that is required of this device", d.Name, netip.Addr{})
+		w.door.warn(p.tick, "Access-Request without the Message-Authenticator that is required of this device", d.Name, netip.Addr{})
+		return false
+	}
+	if learning {
+		d.watch.proxiesBare.Store(true)
+	}
+	if proxied && (d.LimitProxyState == nas.ForbidProxyState || d.LimitProxyState == nas.LearnProxyState && !d.watch.proxiesBare.Load()) {
+		series.dropped[dropProxyState].Inc()
+		w.door.warn(p.tick, "Access-Request with Proxy-State and no Message-Authenticator, which is not allowed to this device", d.Name, netip.Addr{})
 		return false
 	}
 	return true
+}
+
+// learningProxyState reports whether a request now decides if the device is a proxy that does not sign.
+func (d *device) learningProxyState() bool {
+	if d.LimitProxyState != nas.LearnProxyState {
+		return false
+	}
+	seen := d.watch.all()
+	return seen.Learning()
 }
 
 func (w *worker) whyBadPassword(m method, s *Subscriber) string {
@@ -124,12 +142,12 @@ func (w *worker) accept(d *device, v View, a *ask, p *packet, digest uint64, s *
 		b = appendUint32(b, attrSessionTimeout, t)
 	}
 	if w.ms.version != 0 {
-		b = w.ms.appendSuccess(b, w.hash, &d.secret, v.Authenticator())
+		b = w.ms.appendSuccess(b, w.hash, w.secret, v.Authenticator())
 	}
 	b = appendProxyStates(b, v)
 	w.out = b
 	series := w.door.metrics.of(d)
-	if !w.hash.seal(&d.secret, b, v.Authenticator()) {
+	if !w.hash.seal(w.secret, b, v.Authenticator()) {
 		series.dropped[dropTooLong].Inc()
 		return nil
 	}
@@ -221,7 +239,7 @@ func (w *worker) refuse(d *device, v View, a *ask, p *packet, digest uint64, why
 	b = appendProxyStates(b, v)
 	w.out = b
 	series := w.door.metrics.of(d)
-	if !w.hash.seal(&d.secret, b, v.Authenticator()) {
+	if !w.hash.seal(w.secret, b, v.Authenticator()) {
 		series.dropped[dropTooLong].Inc()
 		return nil
 	}

@@ -103,7 +103,7 @@ func (w *worker) verify(d *device, v View, a *ask, m method, password []byte) bo
 	}
 	switch m {
 	case methodPAP:
-		return w.hash.verifyPAP(&d.secret, v.Authenticator(), a.papPassword, password)
+		return w.verifyPAP(d, v, a.papPassword, password)
 	case methodCHAP:
 		challenge := a.chapChallenge
 		if challenge == nil {

@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"bytes"
 	"cmp"
 	"net/netip"
 	"slices"
@@ -17,16 +18,20 @@ type DeviceTable struct {
 }
 
 type deviceSnapshot struct {
-	exact    map[netip.Addr]*device
-	prefixes []*device // longest first
+	exact         map[netip.Addr]*device
+	prefixes      []*device // longest first
+	byID          map[nas.DeviceID]*device
+	byCertificate map[string]*device // as they are over RadSec
 }
 
 // device is a nas.Device with everything that a packet needs worked out ahead.
 type device struct {
 	nas.Device
 	secret  secret
-	dialect *nas.Dialect // nil when the name is unknown
-	learned *atomic.Bool // has sent a valid Message-Authenticator
+	older   *secret // accepted too; nil when there is none
+	dialect *nas.Dialect
+	watch   *watch
+	sharing []*device // all devices of this source, this one included, where there are several
 	series  atomic.Pointer[deviceSeries]
 }
 
@@ -38,42 +43,122 @@ func NewDeviceTable(devices []nas.Device) *DeviceTable {
 	return t
 }
 
-// Set replaces the devices. What a device with the same ID and secret has been seen to send stays learned.
+// Set replaces the devices. What was learned of a device stays, unless it is to be observed anew or shares no secret
+// with what it was.
 func (t *DeviceTable) Set(devices []nas.Device) {
 	t.set.Lock()
 	defer t.set.Unlock()
-	old := map[nas.DeviceID]*device{}
-	for d := range t.current.Load().all {
-		old[d.ID] = d
-	}
-	next := &deviceSnapshot{exact: make(map[netip.Addr]*device, len(devices))}
+	old := t.current.Load()
+	next := &deviceSnapshot{exact: make(map[netip.Addr]*device, len(devices)), byID: make(map[nas.DeviceID]*device, len(devices)),
+		byCertificate: map[string]*device{}}
 	for _, n := range devices {
-		d := &device{Device: n, secret: newSecret(n.Secret), dialect: nas.DialectByName(n.Dialect), learned: new(atomic.Bool)}
-		if o := old[n.ID]; o != nil && slices.Equal(o.Secret, n.Secret) {
-			d.learned = o.learned
+		d := newDevice(n, old.byID[n.ID])
+		next.byID[d.ID] = d
+		if d.Certificate != "" {
+			next.byCertificate[d.Certificate] = d.overRadSec()
 		}
-		source := unmapPrefix(n.Source)
-		if source.IsSingleIP() {
-			next.exact[source.Addr()] = d
-			continue
+		if d.Source.IsValid() {
+			next.place(d)
 		}
-		d.Source = source
-		next.prefixes = append(next.prefixes, d)
 	}
 	slices.SortStableFunc(next.prefixes, func(a, b *device) int { return cmp.Compare(b.Source.Bits(), a.Source.Bits()) })
 	t.current.Store(next)
 }
 
-func (s *deviceSnapshot) all(yield func(*device) bool) {
-	for _, d := range s.exact {
-		if !yield(d) {
+// newDevice works out what packets need; was is the same device under its former settings, or nil.
+func newDevice(n nas.Device, was *device) *device {
+	n.Source = unmapPrefix(n.Source)
+	d := &device{Device: n, secret: newSecret(n.Secret), dialect: nas.DialectByName(n.Dialect)}
+	if was != nil && was.Observed.Since.Equal(n.Observed.Since) && n.SharesSecret(&was.Device) {
+		d.watch = was.watch
+	} else {
+		d.watch = newWatch(n.Observed)
+	}
+	if n.OlderSecret != nil {
+		older := newSecret(n.OlderSecret)
+		d.older = &older
+		if was != nil && bytes.Equal(was.Secret, n.OlderSecret) && !bytes.Equal(was.Secret, n.Secret) {
+			d.watch.older.Store(true) // the device itself has not been given the new one yet
+		}
+	}
+	return d
+}
+
+// radsecSecret is every RadSec connection's shared secret: TLS protects the packets (RFC 6614, section 2.3).
+const radsecSecret = "radsec"
+
+// overRadSec is the device as it is on a connection that its certificate made: nothing there is forged or to be learned.
+func (d *device) overRadSec() *device {
+	s := &device{Device: d.Device, secret: newSecret([]byte(radsecSecret)), dialect: d.dialect, watch: newWatch(nas.Observation{})}
+	s.MessageAuthenticator, s.LimitProxyState = nas.OptionalMA, nas.AllowProxyState
+	return s
+}
+
+// place makes a device known by its source.
+func (s *deviceSnapshot) place(d *device) {
+	if d.Source.IsSingleIP() {
+		if first := s.exact[d.Source.Addr()]; first != nil {
+			first.shareWith(d)
+			return
+		}
+		s.exact[d.Source.Addr()] = d
+		return
+	}
+	for _, p := range s.prefixes {
+		if p.Source == d.Source {
+			p.shareWith(d)
 			return
 		}
 	}
-	for _, d := range s.prefixes {
-		if !yield(d) {
-			return
+	s.prefixes = append(s.prefixes, d)
+}
+
+func (d *device) shareWith(other *device) {
+	if d.sharing == nil {
+		d.sharing = []*device{d}
+	}
+	d.sharing = append(d.sharing, other)
+}
+
+// named is which of the devices that share a source a packet is from: the one with its NAS-Identifier, else the one
+// that has none, else nil. A device that shares its source with no other is the one whatever it calls itself.
+func (d *device) named(v View) (found *device) {
+	if d.sharing == nil {
+		return d
+	}
+	id, _ := v.Get(attrNASIdentifier)
+	for _, s := range d.sharing {
+		if s.NASIdentifier == string(id) {
+			return s
 		}
+		if s.NASIdentifier == "" {
+			found = s
+		}
+	}
+	return found
+}
+
+// inUse is the secret that the device last proved itself with: what a packet is held against first, and what answers one
+// that does not show which secret its sender has.
+func (d *device) inUse() *secret {
+	if d.older != nil && d.watch.older.Load() {
+		return d.older
+	}
+	return &d.secret
+}
+
+// another is the secret that the device may have instead of s; nil when it has but one.
+func (d *device) another(s *secret) *secret {
+	if s != d.older {
+		return d.older
+	}
+	return &d.secret
+}
+
+// proved notes which secret a packet of the device was made with.
+func (d *device) proved(s *secret) {
+	if older := s == d.older; d.older != nil && d.watch.older.Load() != older {
+		d.watch.older.Store(older)
 	}
 }
 
@@ -98,6 +183,13 @@ func (t *DeviceTable) lookup(source netip.Addr) *device {
 		}
 	}
 	return nil
+}
+
+// OlderInUse reports whether a device last proved itself with its older secret: commands to it are to be signed with
+// that one.
+func (t *DeviceTable) OlderInUse(id nas.DeviceID) bool {
+	d := t.current.Load().byID[id]
+	return d != nil && d.older != nil && d.watch.older.Load()
 }
 
 func unmapPrefix(p netip.Prefix) netip.Prefix {

@@ -18,6 +18,7 @@ const (
 	dropCode          // a code that does not belong on this port
 	dropAuthenticator // Accounting-Request signed with another secret
 	dropMissingMA     // the policy wants a Message-Authenticator
+	dropProxyState    // the policy forbids Proxy-State without one
 	dropMA            // Message-Authenticator that does not verify: another secret, or forged
 	dropBackend       // the directory is staler than allowed
 	dropQueueFull     // the accounting sink took no more
@@ -30,7 +31,7 @@ const (
 
 var dropNames = [dropReasons]string{
 	"unknown_device", "malformed", "code", "bad_authenticator", "message_authenticator_missing",
-	"bad_message_authenticator", "backend", "queue_full", "in_progress", "reply_too_long", "panic", "unsent",
+	"proxy_state", "bad_message_authenticator", "backend", "queue_full", "in_progress", "reply_too_long", "panic", "unsent",
 }
 
 // port tells the two doors apart.

@@ -25,6 +25,7 @@ const (
 	attrVendorSpecific       = 26
 	attrSessionTimeout       = 27
 	attrCallingStation       = 31
+	attrNASIdentifier        = 32
 	attrProxyState           = 33
 	attrCHAPChallenge        = 60
 	attrEAPMessage           = 79

@@ -14,6 +14,8 @@ type worker struct {
 	port port
 
 	hash    *hasher
+	secret  *secret // of the packet in hand
+	shown   bool    // the packet in hand has proved that it was made with secret
 	ms      mschap
 	cache   *replyCache
 	accepts map[acceptKey]acceptBytes
@@ -51,6 +53,13 @@ func (w *worker) handle(p *packet) []byte {
 		series.dropped[dropMalformed].Inc()
 		return nil
 	}
+	if d = d.named(v); d == nil {
+		m.stranger(dropUnknownDevice)
+		w.door.warn(p.tick, "packet from an address that several devices share, with a NAS-Identifier that is none of theirs", "", p.from.Addr())
+		return nil
+	}
+	series = m.of(d)
+	w.secret, w.shown = d.inUse(), false
 	switch code := v.Code(); {
 	case code == CodeStatusServer:
 		series.status.Inc()
@@ -82,7 +91,7 @@ func (w *worker) handle(p *packet) []byte {
 
 // status answers a Status-Server (RFC 5997): the door is alive. Its Message-Authenticator is required.
 func (w *worker) status(d *device, v View, series *deviceSeries) []byte {
-	switch w.hash.checkMA(&d.secret, v, v.Authenticator()) {
+	switch w.checkMA(d, v, v.Authenticator()) {
 	case maAbsent:
 		series.dropped[dropMissingMA].Inc()
 		return nil
@@ -96,7 +105,7 @@ func (w *worker) status(d *device, v View, series *deviceSeries) []byte {
 	}
 	b := appendProxyStates(appendMA(beginPacket(w.out, code, v.Identifier())), v)
 	w.out = b
-	if !w.hash.seal(&d.secret, b, v.Authenticator()) {
+	if !w.hash.seal(w.secret, b, v.Authenticator()) {
 		series.dropped[dropTooLong].Inc()
 		return nil
 	}
@@ -108,18 +117,18 @@ func (w *worker) status(d *device, v View, series *deviceSeries) []byte {
 // durable. A Message-Authenticator in it is optional and verified with an authenticator of zeros; the response has none,
 // because no RFC says over what and implementations differ.
 func (w *worker) account(d *device, v View, p *packet, digest uint64, series *deviceSeries) {
-	if !w.hash.checkAccounting(&d.secret, v) {
+	if !w.checkAccounting(d, v) {
 		series.dropped[dropAuthenticator].Inc()
 		w.door.warn(p.tick, "Accounting-Request does not verify: is the shared secret right?", d.Name, netip.Addr{})
 		return
 	}
-	if w.hash.checkMA(&d.secret, v, zeros[:]) == maWrong {
+	if w.checkMA(d, v, zeros[:]) == maWrong {
 		series.dropped[dropMA].Inc()
 		return
 	}
 	b := appendProxyStates(beginPacket(w.out, CodeAccountingResponse, v.Identifier()), v)
 	w.out = b
-	if !w.hash.seal(&d.secret, b, v.Authenticator()) {
+	if !w.hash.seal(w.secret, b, v.Authenticator()) {
 		series.dropped[dropTooLong].Inc()
 		return
 	}

@@ -30,8 +30,10 @@ type Store struct {
 	Sealer Sealer
 }
 
-const deviceColumns = `id, name, source, secret_sealed, dialect, coa_address, nas_identifier, message_authenticator,
-	interim_seconds, commands_per_second, swap_octets`
+const deviceColumns = `id, name, source, secret_sealed, older_secret_sealed, certificate, dialect, coa_address, nas_identifier,
+	message_authenticator, limit_proxy_state, interim_seconds, commands_per_second, swap_octets, observed_since, coalesce(signed, 0),
+	coalesce(unsigned, 0), last_unsigned, coalesce(unsigned_proxied, 0), last_unsigned_proxied, coalesce(signs, false),
+	coalesce(proxies_bare, false)`
 
 // Devices is all devices that have not been retired, by name, with their secrets opened.
 func (s *Store) Devices(ctx context.Context) ([]nas.Device, error) {
@@ -74,7 +76,8 @@ func (s *Store) device(ctx context.Context, q querier, id nas.DeviceID, more str
 }
 
 func (s *Store) devices(ctx context.Context, q querier, where string, args ...any) ([]nas.Device, error) {
-	rows, err := q.Query(ctx, `select `+deviceColumns+` from device `+where, args...)
+	rows, err := q.Query(ctx, `select `+deviceColumns+` from device
+		left join device_observation o on o.device_id = device.id and o.since = device.observed_since `+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading devices: %w", err)
 	}
@@ -87,12 +90,22 @@ func (s *Store) devices(ctx context.Context, q querier, where string, args ...an
 
 func (s *Store) scan(row pgx.CollectableRow) (nas.Device, error) {
 	var d nas.Device
-	var sealed []byte
+	var sealed, older []byte
 	var coa string
-	err := row.Scan(&d.ID, &d.Name, &d.Source, &sealed, &d.Dialect, &coa, &d.NASIdentifier, &d.MessageAuthenticator,
-		&d.InterimSeconds, &d.CommandsPerSecond, &d.SwapOctets)
+	var lastUnsigned, lastProxied *time.Time
+	o := &d.Observed
+	err := row.Scan(&d.ID, &d.Name, &d.Source, &sealed, &older, &d.Certificate, &d.Dialect, &coa, &d.NASIdentifier,
+		&d.MessageAuthenticator, &d.LimitProxyState, &d.InterimSeconds, &d.CommandsPerSecond, &d.SwapOctets, &o.Since, &o.Signed,
+		&o.Unsigned, &lastUnsigned, &o.UnsignedProxied, &lastProxied, &o.Signs, &o.ProxiesBare)
 	if err != nil {
 		return d, err
+	}
+	o.Since = o.Since.UTC()
+	o.LastUnsigned, o.LastUnsignedProxied = known(lastUnsigned), known(lastProxied)
+	if older != nil {
+		if d.OlderSecret, err = s.Sealer.Open(older); err != nil {
+			return d, fmt.Errorf("opening the older secret of device %q: %w", d.Name, err)
+		}
 	}
 	if d.Secret, err = s.Sealer.Open(sealed); err != nil {
 		return d, fmt.Errorf("opening the secret of device %q: %w", d.Name, err)
@@ -114,11 +127,13 @@ func (s *Store) CreateDevice(ctx context.Context, actor string, now time.Time, d
 	var id nas.DeviceID
 	err := s.act(ctx, actor, now, "device.create", d, func(tx pgx.Tx) (nas.DeviceID, error) {
 		err := tx.QueryRow(ctx, `
-			insert into device (name, source, secret_sealed, dialect, coa_address, nas_identifier, message_authenticator,
-				interim_seconds, commands_per_second, created_at, swap_octets)
-			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) returning id`,
-			d.Name, d.Source, s.Sealer.Seal(d.Secret), d.Dialect, coaText(d.CoA), d.NASIdentifier,
-			string(d.MessageAuthenticator), d.InterimSeconds, d.CommandsPerSecond, now, d.SwapOctets).Scan(&id)
+			insert into device (name, source, secret_sealed, older_secret_sealed, certificate, dialect, coa_address,
+				nas_identifier, message_authenticator, limit_proxy_state, interim_seconds, commands_per_second, created_at,
+				observed_since, swap_octets)
+			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14) returning id`,
+			d.Name, d.Source, s.Sealer.Seal(d.Secret), s.sealOlder(d), d.Certificate, d.Dialect, coaText(d.CoA),
+			d.NASIdentifier, string(d.MessageAuthenticator), string(d.LimitProxyState), d.InterimSeconds,
+			d.CommandsPerSecond, now, d.SwapOctets).Scan(&id)
 		return id, err
 	})
 	if err == nil {
@@ -127,11 +142,11 @@ func (s *Store) CreateDevice(ctx context.Context, actor string, now time.Time, d
 	return err
 }
 
-// UpdateDevice changes a device that has not been retired. An empty secret leaves the one it has. The error is Invalid,
-// NotFound, or Conflict.
+// UpdateDevice changes a device that has not been retired. An empty secret leaves the one it has. A device that is given
+// a secret which shares nothing with those it had is observed anew. The error is Invalid, NotFound, or Conflict.
 func (s *Store) UpdateDevice(ctx context.Context, actor string, now time.Time, d *nas.Device) error {
 	return s.act(ctx, actor, now, "device.update", d, func(tx pgx.Tx) (nas.DeviceID, error) {
-		old, err := s.device(ctx, tx, d.ID, `and retired_at is null for update`)
+		old, err := s.device(ctx, tx, d.ID, `and retired_at is null for update of device`)
 		if err != nil {
 			return 0, err
 		}
@@ -143,13 +158,29 @@ func (s *Store) UpdateDevice(ctx context.Context, actor string, now time.Time, d
 			return 0, err
 		}
 		_, err = tx.Exec(ctx, `
-			update device set name = $2, source = $3, secret_sealed = $4, dialect = $5, coa_address = $6,
-				nas_identifier = $7, message_authenticator = $8, interim_seconds = $9, commands_per_second = $10,
-				swap_octets = $11
+			update device set name = $2, source = $3, secret_sealed = $4, older_secret_sealed = $5, certificate = $6,
+				dialect = $7, coa_address = $8, nas_identifier = $9, message_authenticator = $10, limit_proxy_state = $11,
+				interim_seconds = $12, commands_per_second = $13, swap_octets = $14
 			where id = $1`,
-			int64(d.ID), d.Name, d.Source, s.Sealer.Seal(changed.Secret), d.Dialect, coaText(d.CoA), d.NASIdentifier,
-			string(d.MessageAuthenticator), d.InterimSeconds, d.CommandsPerSecond, d.SwapOctets)
+			int64(d.ID), d.Name, d.Source, s.Sealer.Seal(changed.Secret), s.sealOlder(&changed), d.Certificate, d.Dialect,
+			coaText(d.CoA), d.NASIdentifier, string(d.MessageAuthenticator), string(changed.LimitProxyState),
+			d.InterimSeconds, d.CommandsPerSecond, d.SwapOctets)
+		if err == nil && !changed.SharesSecret(&old) {
+			err = observeAnew(ctx, tx, d.ID, now)
+		}
 		return d.ID, err
+	})
+}
+
+// ObserveAnew forgets what was seen of a device and what was learned from it, as after its replacement by one that does
+// not send Message-Authenticator. The error is a NotFound when there is none in service.
+func (s *Store) ObserveAnew(ctx context.Context, actor string, now time.Time, id nas.DeviceID) error {
+	d, err := s.device(ctx, s.Pool, id, `and retired_at is null`)
+	if err != nil {
+		return err
+	}
+	return s.act(ctx, actor, now, "device.observe_anew", &d, func(tx pgx.Tx) (nas.DeviceID, error) {
+		return id, observeAnew(ctx, tx, id, now)
 	})
 }
 
@@ -175,8 +206,9 @@ func (s *Store) act(ctx context.Context, actor string, now time.Time, act string
 	detail, err := json.Marshal(map[string]any{
 		"name": d.Name, "source": d.Source.String(), "dialect": d.Dialect, "coa": coaText(d.CoA),
 		"nas_identifier": d.NASIdentifier, "message_authenticator": d.MessageAuthenticator,
+		"limit_proxy_state": d.LimitProxyState, "certificate": d.Certificate, "older_secret_accepted": d.OlderSecret != nil,
 		"interim_seconds": d.InterimSeconds, "commands_per_second": d.CommandsPerSecond, "swap_octets": d.SwapOctets,
-		"secret_given": act != "device.retire" && len(d.Secret) > 0,
+		"secret_given": (act == "device.create" || act == "device.update") && len(d.Secret) > 0,
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", act, err)
@@ -213,8 +245,12 @@ func refused(act string, d *nas.Device, err error) error {
 		e.Field = "name"
 		return e
 	case errors.As(err, &pgErr) && pgErr.Code == "23505" && pgErr.ConstraintName == "device_source_key":
-		e := contracts.Conflictf("duplicate_source", "another device has the source %s", d.Source)
+		e := contracts.Conflictf("duplicate_source", "another device has the source %s and the same NAS-Identifier", d.Source)
 		e.Field = "source"
+		return e
+	case errors.As(err, &pgErr) && pgErr.Code == "23505" && pgErr.ConstraintName == "device_certificate_key":
+		e := contracts.Conflictf("duplicate_certificate", "another device has the certificate %s", d.Certificate)
+		e.Field = "certificate"
 		return e
 	}
 	return fmt.Errorf("%s: %w", act, err)
@@ -222,6 +258,9 @@ func refused(act string, d *nas.Device, err error) error {
 
 // validate adds to the domain's rules what the database cannot hold.
 func validate(d *nas.Device) error {
+	if d.LimitProxyState == "" {
+		d.LimitProxyState = nas.LearnProxyState
+	}
 	if err := d.Validate(); err != nil {
 		return err
 	}
@@ -238,6 +277,13 @@ func validate(d *nas.Device) error {
 
 // storable reports whether text is plain printable text.
 func storable(text string) bool { return nas.TextOf(text) == text }
+
+func (s *Store) sealOlder(d *nas.Device) []byte {
+	if d.OlderSecret == nil {
+		return nil
+	}
+	return s.Sealer.Seal(d.OlderSecret)
+}
 
 func coaText(a netip.AddrPort) string {
 	if a == (netip.AddrPort{}) {
