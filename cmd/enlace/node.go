@@ -130,7 +130,7 @@ func (n *node) openDoor() (err error) {
 	n.projection = &projection{directory: radius.NewDirectory(), table: radius.NewDeviceTable(nil), now: n.clock.Now,
 		keepPast: n.clock.settable, log: n.log}
 	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		n.sessions.Collector(n.projection.deviceName))
+		n.sessions.Collector(n.projection.deviceName), n.projection.table.Collector())
 	n.door, err = radius.New(radius.Config{
 		AuthAddrs: n.cfg.AuthListen, AcctAddrs: n.cfg.AcctListen, Devices: n.projection.table, Directory: n.projection.directory,
 		Sink: n.accounting, Garden: n.cfg.garden(), Now: n.clock.Now, RejectDelay: n.cfg.RejectDelay, SharedPassword: n.cfg.IPoEPassword,
@@ -223,6 +223,10 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { n.commands.run(commanding); return nil })
 	g.Go(func() error { n.jobs(ctx); return nil })
 	g.Go(func() error { n.projection.directory.KeepLearned(ctx, n.stores.contracts, n.log); return nil })
+	g.Go(func() error {
+		(&observer{table: n.projection.table, store: n.stores.devices, every: 15 * time.Second, log: n.log}).run(ctx)
+		return nil
+	})
 	if n.db.cluster != nil {
 		g.Go(func() error {
 			select {

@@ -103,13 +103,18 @@ func (p *projection) loadDevices(ctx context.Context) error {
 	return nil
 }
 
-// device by number, as it is configured now.
+// device by number, as it is configured now, with the secret that it uses now.
 func (p *projection) device(id nas.DeviceID) (*nas.Device, bool) {
 	known := p.byID.Load()
 	if known == nil {
 		return nil, false
 	}
 	d, ok := (*known)[id]
+	if ok && p.table.OlderInUse(id) {
+		older := *d
+		older.Secret = d.OlderSecret
+		return &older, true
+	}
 	return d, ok
 }
 
