@@ -47,25 +47,34 @@ func sessionJSONOf(v *sessionView) sessionJSON {
 
 type deviceFieldsJSON struct {
 	Name                 string `json:"name" minLength:"1" maxLength:"100"`
-	Source               string `json:"source" doc:"Address or prefix its packets come from" example:"10.0.0.1"`
+	Source               string `json:"source,omitempty" doc:"Address or prefix its datagrams come from; absent: it speaks RadSec only. Devices may share one, each with its NAS-Identifier" example:"10.0.0.1"`
+	Certificate          string `json:"certificate,omitempty" doc:"Whose certificate makes a RadSec connection this device's: a DNS name, or sha256: and the fingerprint in hexadecimal" example:"bras1.example.net"`
 	Secret               string `json:"secret,omitempty" writeOnly:"true" doc:"Shared secret, 6 to 128 bytes; never shown. Absent in an update: kept"`
+	KeepOlderSecret      bool   `json:"keep_older_secret,omitempty" writeOnly:"true" doc:"With a new secret: the one it has now is accepted too, until it is dropped"`
+	DropOlderSecret      bool   `json:"drop_older_secret,omitempty" writeOnly:"true" doc:"The older secret is accepted no longer"`
 	Dialect              string `json:"dialect" enum:"mikrotik,accel-ppp,standard"`
 	CoA                  string `json:"coa,omitempty" doc:"Address and port of CoA- and Disconnect-Requests; absent: it cannot be told" example:"10.0.0.1:3799"`
 	NASIdentifier        string `json:"nas_identifier,omitempty"`
 	MessageAuthenticator string `json:"message_authenticator,omitempty" enum:"yes,auto,no" default:"auto"`
+	LimitProxyState      string `json:"limit_proxy_state,omitempty" enum:"yes,auto,no" default:"auto" doc:"Drop Access-Requests with Proxy-State and no Message-Authenticator"`
 	InterimSeconds       int    `json:"interim_seconds,omitempty" minimum:"60" maximum:"86400" default:"300"`
 	CommandsPerSecond    int    `json:"commands_per_second,omitempty" minimum:"1" maximum:"10000" default:"50"`
 	SwapOctets           bool   `json:"swap_octets,omitempty" doc:"The device reports download as Acct-Input-Octets"`
 }
 
 type deviceJSON struct {
-	ID int64 `json:"id"`
+	ID                  int64           `json:"id"`
+	OlderSecretAccepted bool            `json:"older_secret_accepted"`
+	Observed            observationJSON `json:"observed" doc:"What has been seen of its requests"`
 	deviceFieldsJSON
 }
 
-func deviceJSONOf(d *nas.Device) deviceJSON {
-	out := deviceJSON{int64(d.ID), deviceFieldsJSON{Name: d.Name, Source: sourceText(d.Source), Dialect: d.Dialect, NASIdentifier: d.NASIdentifier,
-		MessageAuthenticator: string(d.MessageAuthenticator), InterimSeconds: d.InterimSeconds, CommandsPerSecond: d.CommandsPerSecond, SwapOctets: d.SwapOctets}}
+func (s *server) deviceJSONOf(d *nas.Device) deviceJSON {
+	p := &page{lang: contracts.English, now: s.Now(), zone: s.Zone}
+	out := deviceJSON{int64(d.ID), d.OlderSecret != nil, observationJSONOf(p, d), deviceFieldsJSON{Name: d.Name, Source: sourceText(d.Source),
+		Certificate: d.Certificate, Dialect: d.Dialect, NASIdentifier: d.NASIdentifier, MessageAuthenticator: string(d.MessageAuthenticator),
+		LimitProxyState: string(d.LimitProxyState), InterimSeconds: d.InterimSeconds, CommandsPerSecond: d.CommandsPerSecond,
+		SwapOctets: d.SwapOctets}}
 	if d.CoA.IsValid() {
 		out.CoA = d.CoA.String()
 	}
@@ -81,12 +90,16 @@ func (f *deviceFieldsJSON) apply(d *nas.Device) error {
 	if d.CoA, err = parseCoA(f.CoA); err != nil {
 		return err
 	}
-	d.Name, d.Dialect, d.NASIdentifier = f.Name, f.Dialect, f.NASIdentifier
+	if d.Certificate, err = nas.CertificateIdentity(f.Certificate); err != nil {
+		return err
+	}
+	d.Name, d.Dialect, d.NASIdentifier, d.LimitProxyState = f.Name, f.Dialect, f.NASIdentifier, nas.LimitProxyState(f.LimitProxyState)
 	d.MessageAuthenticator, d.InterimSeconds, d.CommandsPerSecond = nas.MessageAuthenticator(f.MessageAuthenticator), f.InterimSeconds, f.CommandsPerSecond
 	d.SwapOctets = f.SwapOctets
-	if f.Secret != "" {
-		d.Secret = []byte(f.Secret)
+	if f.DropOlderSecret {
+		d.OlderSecret = nil
 	}
+	d.ChangeSecret([]byte(f.Secret), f.KeepOlderSecret)
 	return nil
 }
 
@@ -172,7 +185,7 @@ func (s *server) devicesAPI(a huma.API) {
 		}
 		out := listOf[deviceJSON](nil)
 		for i := range found {
-			out.Items = append(out.Items, deviceJSONOf(&found[i]))
+			out.Items = append(out.Items, s.deviceJSONOf(&found[i]))
 		}
 		return reply(out), nil
 	})
@@ -185,14 +198,14 @@ func (s *server) devicesAPI(a huma.API) {
 		if err != nil {
 			return nil, err
 		}
-		return recorded(deviceJSONOf(&d)), nil
+		return recorded(s.deviceJSONOf(&d)), nil
 	})
 	operation(s, a, "GET", "/devices/{id}", "get-device", "One access server", func(ctx context.Context, in *byID) (*body[deviceJSON], error) {
 		d, err := s.Devices.Device(ctx, nas.DeviceID(in.ID))
 		if err != nil {
 			return nil, err
 		}
-		return reply(deviceJSONOf(&d)), nil
+		return reply(s.deviceJSONOf(&d)), nil
 	})
 	type update struct {
 		ID   int64 `path:"id" minimum:"1"`
@@ -209,7 +222,10 @@ func (s *server) devicesAPI(a huma.API) {
 		if err != nil {
 			return nil, err
 		}
-		return reply(deviceJSONOf(&d)), nil
+		return reply(s.deviceJSONOf(&d)), nil
+	})
+	operation(s, a, "POST", "/devices/{id}/observe", "observe-device-anew", "Forget what was seen and learned of an access server", func(ctx context.Context, in *byID) (*struct{}, error) {
+		return nil, s.Devices.ObserveAnew(ctx, actorOf(ctx), s.Now(), nas.DeviceID(in.ID))
 	})
 	operation(s, a, "DELETE", "/devices/{id}", "retire-device", "Retire an access server: its packets are no longer answered", func(ctx context.Context, in *byID) (*struct{}, error) {
 		return nil, s.Devices.RetireDevice(ctx, actorOf(ctx), s.Now(), nas.DeviceID(in.ID))

@@ -22,7 +22,8 @@ var domainTexts = []string{
 	"a price is not negative",
 	"reduced rates lie between 64 kbit/s and the plan's own",
 	"a secret has 6 to 128 bytes",
-	"a device has a source address or prefix",
+	"a device has a source address or prefix, or a certificate",
+	"the device has that secret already",
 	"a time zone has an IANA name, such as America/Sao_Paulo",
 	"a suspension has a first day, and an end after it",
 	"a suspension does not begin in the past",
@@ -43,6 +44,7 @@ var domainTexts = []string{
 	"The name is already taken",
 	"The login is already taken",
 	"The document belongs to another customer",
-	"The source belongs to another access server",
+	"The source belongs to another access server with the same NAS-Identifier",
+	"The certificate belongs to another access server",
 	"The access server has no address for commands",
 }

@@ -13,8 +13,11 @@ import (
 
 func devicePath(id nas.DeviceID) string { return fmt.Sprintf("/devices/%d", id) }
 
-// sourceText writes a prefix of one address as the address.
+// sourceText writes a prefix of one address as the address, and none as nothing.
 func sourceText(p netip.Prefix) string {
+	if !p.IsValid() {
+		return ""
+	}
 	if p.IsSingleIP() {
 		return p.Addr().String()
 	}
@@ -38,15 +41,15 @@ func (s *server) devicesPage(w http.ResponseWriter, r *http.Request, p *page) er
 }
 
 func (s *server) newDevicePage(w http.ResponseWriter, r *http.Request, p *page) error {
-	f := &form{values: map[string]string{"dialect": "mikrotik", "message_authenticator": string(nas.LearnMA), "interim_seconds": "300", "commands_per_second": "50"}}
-	return show(w, r, http.StatusOK, deviceForm(p, f, 0))
+	f := &form{values: map[string]string{"dialect": "mikrotik", "message_authenticator": string(nas.LearnMA), "limit_proxy_state": string(nas.LearnProxyState), "interim_seconds": "300", "commands_per_second": "50"}}
+	return show(w, r, http.StatusOK, deviceForm(p, f, &nas.Device{}))
 }
 
 // formOfDevice fills a form from a device; the secret stays behind.
 func formOfDevice(d *nas.Device) *form {
 	f := &form{values: map[string]string{"name": d.Name, "source": sourceText(d.Source), "dialect": d.Dialect, "nas_identifier": d.NASIdentifier,
-		"message_authenticator": string(d.MessageAuthenticator), "interim_seconds": strconv.Itoa(d.InterimSeconds),
-		"commands_per_second": strconv.Itoa(d.CommandsPerSecond)}}
+		"message_authenticator": string(d.MessageAuthenticator), "limit_proxy_state": string(d.LimitProxyState), "certificate": d.Certificate,
+		"interim_seconds": strconv.Itoa(d.InterimSeconds), "commands_per_second": strconv.Itoa(d.CommandsPerSecond)}}
 	if d.SwapOctets {
 		f.values["swap_octets"] = "yes"
 	}
@@ -60,22 +63,28 @@ func formOfDevice(d *nas.Device) *form {
 func deviceOf(f *form, d nas.Device) nas.Device {
 	var err error
 	d.Name, d.Dialect, d.NASIdentifier = f.get("name"), f.get("dialect"), f.get("nas_identifier")
-	d.MessageAuthenticator = nas.MessageAuthenticator(f.get("message_authenticator"))
+	d.MessageAuthenticator, d.LimitProxyState = nas.MessageAuthenticator(f.get("message_authenticator")), nas.LimitProxyState(f.get("limit_proxy_state"))
 	d.SwapOctets = f.get("swap_octets") != ""
 	d.InterimSeconds, d.CommandsPerSecond = f.number("interim_seconds", 300), f.number("commands_per_second", 50)
 	d.Source, err = parseSource(f.get("source"))
 	f.wrong(err)
 	d.CoA, err = parseCoA(f.get("coa"))
 	f.wrong(err)
-	if f.get("secret") != "" {
-		d.Secret = []byte(f.get("secret"))
+	d.Certificate, err = nas.CertificateIdentity(f.get("certificate"))
+	f.wrong(err)
+	if f.has("drop_older_secret") {
+		d.OlderSecret = nil
 	}
+	d.ChangeSecret([]byte(f.get("secret")), f.has("keep_older_secret"))
 	return d
 }
 
-// parseSource reads an address or a prefix.
+// parseSource reads an address or a prefix; nothing is no source.
 func parseSource(s string) (netip.Prefix, error) {
 	s = strings.TrimSpace(s)
+	if s == "" {
+		return netip.Prefix{}, nil
+	}
 	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
 		a = a.Unmap()
 		return netip.PrefixFrom(a, a.BitLen()), nil
@@ -113,7 +122,7 @@ func (s *server) createDevice(w http.ResponseWriter, r *http.Request, p *page) e
 		err = s.Devices.CreateDevice(r.Context(), p.actor(), p.now, &d)
 	}
 	if f.wrong(err) {
-		return show(w, r, http.StatusUnprocessableEntity, deviceForm(p, f, 0))
+		return show(w, r, http.StatusUnprocessableEntity, deviceForm(p, f, &nas.Device{}))
 	}
 	return s.saved(w, r, p, err, "/devices")
 }
@@ -127,7 +136,7 @@ func (s *server) devicePage(w http.ResponseWriter, r *http.Request, p *page) err
 	if err != nil {
 		return err
 	}
-	return show(w, r, http.StatusOK, deviceForm(p, formOfDevice(&d), d.ID))
+	return show(w, r, http.StatusOK, deviceForm(p, formOfDevice(&d), &d))
 }
 
 func (s *server) updateDevice(w http.ResponseWriter, r *http.Request, p *page) error {
@@ -139,16 +148,16 @@ func (s *server) updateDevice(w http.ResponseWriter, r *http.Request, p *page) e
 	if err != nil {
 		return err
 	}
-	d, err := s.Devices.Device(r.Context(), number)
+	was, err := s.Devices.Device(r.Context(), number)
 	if err != nil {
 		return err
 	}
-	d = deviceOf(f, d)
+	d := deviceOf(f, was)
 	if f.err == nil {
 		err = s.Devices.UpdateDevice(r.Context(), p.actor(), p.now, &d)
 	}
 	if f.wrong(err) {
-		return show(w, r, http.StatusUnprocessableEntity, deviceForm(p, f, number))
+		return show(w, r, http.StatusUnprocessableEntity, deviceForm(p, f, &was))
 	}
 	return s.saved(w, r, p, err, "/devices")
 }
@@ -159,6 +168,14 @@ func (s *server) retireDevice(w http.ResponseWriter, r *http.Request, p *page) e
 		return err
 	}
 	return s.thenBack(w, r, p, s.Devices.RetireDevice(r.Context(), p.actor(), p.now, number), p.T("The access server is retired: its packets are no longer answered."), "/devices")
+}
+
+func (s *server) observeDeviceAnew(w http.ResponseWriter, r *http.Request, p *page) error {
+	number, err := id[nas.DeviceID](r, "id")
+	if err != nil {
+		return err
+	}
+	return s.thenBack(w, r, p, s.Devices.ObserveAnew(r.Context(), p.actor(), p.now, number), p.T("What was seen of the access server is forgotten."), devicePath(number))
 }
 
 // dialects that there are, by name.

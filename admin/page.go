@@ -196,7 +196,8 @@ var conflictTexts = map[string]string{
 	"credit_used": "The credit it left has settled another invoice", "has_payments": "It has payments: reverse them first",
 	"idempotency": "That payment id belongs to another payment", "duplicate_name": "The name is already taken",
 	"duplicate_login": "The login is already taken", "duplicate_document": "The document belongs to another customer",
-	"duplicate_source": "The source belongs to another access server", "unreachable": "The access server has no address for commands",
+	"duplicate_source": "The source belongs to another access server with the same NAS-Identifier", "duplicate_certificate": "The certificate belongs to another access server",
+	"unreachable": "The access server has no address for commands",
 }
 
 // errorText is a domain error in the reader's words.

@@ -91,6 +91,8 @@ type Devices interface {
 	CreateDevice(ctx context.Context, actor string, now time.Time, d *nas.Device) error
 	UpdateDevice(ctx context.Context, actor string, now time.Time, d *nas.Device) error
 	RetireDevice(ctx context.Context, actor string, now time.Time, id nas.DeviceID) error
+	// ObserveAnew forgets what was seen and learned of a device.
+	ObserveAnew(ctx context.Context, actor string, now time.Time, id nas.DeviceID) error
 	CommandsOf(ctx context.Context, login string, limit int) ([]nas.CommandRecord, error)
 }
 

@@ -159,6 +159,7 @@ func (s *server) panel(m *http.ServeMux) {
 	page("GET /devices/{id}", s.devicePage)
 	page("POST /devices/{id}", s.updateDevice)
 	page("POST /devices/{id}/retire", s.retireDevice)
+	page("POST /devices/{id}/observe", s.observeDeviceAnew)
 
 	page("GET /plans", s.plansPage)
 	page("GET /plans/new", s.newPlanPage)

@@ -73,7 +73,7 @@ func (d *Device) Validate() error {
 	case (len(d.Secret) < 6 || len(d.Secret) > 128) && (d.needsSecret() || len(d.Secret) > 0):
 		return contracts.Invalidf("secret", "a secret has 6 to 128 bytes")
 	case len(d.OlderSecret) > 128 || d.OlderSecret != nil && bytes.Equal(d.Secret, d.OlderSecret):
-		return contracts.Invalidf("secret", "the new secret is the one that the device has already")
+		return contracts.Invalidf("secret", "the device has that secret already")
 	case d.Certificate != "" && !isIdentity(d.Certificate):
 		return contracts.Invalidf("certificate", "%q is neither a DNS name nor sha256: and 64 hexadecimal digits", d.Certificate)
 	case DialectByName(d.Dialect) == nil:
@@ -94,6 +94,19 @@ func (d *Device) Validate() error {
 
 // needsSecret is false for a device whose certificate is all it is known by.
 func (d *Device) needsSecret() bool { return d.Source.IsValid() || d.CoA.IsValid() }
+
+// ChangeSecret gives the device a new shared secret; an empty one changes nothing. With keep the one it has now is
+// accepted too, until it is dropped.
+func (d *Device) ChangeSecret(secret []byte, keep bool) {
+	if len(secret) == 0 {
+		return
+	}
+	older := d.Secret
+	if !keep || len(older) == 0 {
+		older = nil
+	}
+	d.Secret, d.OlderSecret = secret, older
+}
 
 // SharesSecret reports whether a device has a secret in common with another, which may be itself under older settings.
 func (d *Device) SharesSecret(other *Device) bool {

@@ -54,11 +54,11 @@ func (w *worker) handle(p *packet) []byte {
 		return nil
 	}
 	if d = d.named(v); d == nil {
-		m.stranger(dropUnknownDevice)
+		w.door.metrics.stranger(dropUnknownDevice)
 		w.door.warn(p.tick, "packet from an address that several devices share, with a NAS-Identifier that is none of theirs", "", p.from.Addr())
 		return nil
 	}
-	series = m.of(d)
+	series = w.door.metrics.of(d)
 	w.secret, w.shown = d.inUse(), false
 	switch code := v.Code(); {
 	case code == CodeStatusServer:
