@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -20,6 +22,9 @@ var schema embed.FS
 
 // ErrNewerSchema: the database was migrated by a newer version of this program than the one running.
 var ErrNewerSchema = errors.New("the database's schema is newer than this program")
+
+// ErrOlderSchema: the database was not migrated to the version of this program yet.
+var ErrOlderSchema = errors.New("the database's schema is older than this program")
 
 // Schema holds the migrations, one NNNNN_name.sql file each.
 func Schema() fs.FS {
@@ -35,6 +40,50 @@ func Schema() fs.FS {
 // database that is newer than the program is ErrNewerSchema.
 func Migrate(ctx context.Context, url string, log zerolog.Logger) (from, to int64, err error) {
 	return migrate(ctx, url, Schema(), log)
+}
+
+// CheckSchema proves that the database at url has this program's schema, without changing anything. Errors:
+// ErrNewerSchema, ErrOlderSchema, and others of the connection.
+func CheckSchema(ctx context.Context, url string) error {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		return fmt.Errorf("reading the database's URL: %w", err)
+	}
+	tune(cfg, PoolOptions{Name: "enlace check"})
+	db := stdlib.OpenDB(*cfg)
+	defer db.Close()
+	have, err := schemaVersion(ctx, db)
+	if err != nil {
+		return err
+	}
+	want, err := newestMigration(Schema())
+	switch {
+	case err != nil:
+		return err
+	case have > want:
+		return fmt.Errorf("%w: it is at version %d, this program knows %d", ErrNewerSchema, have, want)
+	case have < want:
+		return fmt.Errorf("%w: it is at version %d, this program needs %d", ErrOlderSchema, have, want)
+	}
+	return nil
+}
+
+// newestMigration is the highest number among the migrations' names.
+func newestMigration(migrations fs.FS) (int64, error) {
+	files, err := fs.Glob(migrations, "*.sql")
+	if err != nil {
+		return 0, fmt.Errorf("reading the migrations: %w", err)
+	}
+	newest := int64(0)
+	for _, name := range files {
+		digits, _, _ := strings.Cut(name, "_")
+		n, err := strconv.ParseInt(digits, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("the migration %s has no number: %w", name, err)
+		}
+		newest = max(newest, n)
+	}
+	return newest, nil
 }
 
 func migrate(ctx context.Context, url string, migrations fs.FS, log zerolog.Logger) (from, to int64, err error) {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime"
 	"strconv"
 	"strings"
@@ -28,6 +29,37 @@ type PoolOptions struct {
 
 // Open connects a pool to the database at url and proves that it answers. Times are read as UTC instants.
 func Open(ctx context.Context, url string, opts PoolOptions) (*pgxpool.Pool, error) {
+	pool, err := newPool(ctx, url, opts, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("connecting to the database: %w", err)
+	}
+	return pool, nil
+}
+
+// Later is a pool on a database that need not be there yet, nor its address be known. Before each connection locate
+// gives the address; its error is what whoever wanted the connection gets, at once. url, which may be empty, is where
+// the pool's own settings are taken from.
+func Later(ctx context.Context, url string, opts PoolOptions, locate func() (string, error)) (*pgxpool.Pool, error) {
+	return newPool(ctx, url, opts, func(_ context.Context, to *pgx.ConnConfig) error {
+		at, err := locate()
+		if err != nil {
+			return err
+		}
+		cfg, err := pgx.ParseConfig(at)
+		if err != nil {
+			return fmt.Errorf("reading the database's URL: %w", err)
+		}
+		tune(cfg, opts)
+		*to = *cfg
+		return nil
+	})
+}
+
+func newPool(ctx context.Context, url string, opts PoolOptions, before func(context.Context, *pgx.ConnConfig) error) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("reading the database's URL: %w", err)
@@ -43,13 +75,10 @@ func Open(ctx context.Context, url string, opts PoolOptions) (*pgxpool.Pool, err
 		readTimesAsUTC(conn)
 		return nil
 	}
+	cfg.BeforeConnect = before
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)
-	}
-	if err := pool.Ping(ctx); err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("connecting to the database: %w", err)
 	}
 	return pool, nil
 }
@@ -59,6 +88,7 @@ func tune(cfg *pgx.ConnConfig, opts PoolOptions) {
 		cfg.ConnectTimeout = 5 * time.Second
 	}
 	params := cfg.RuntimeParams
+	maps.DeleteFunc(params, func(name, _ string) bool { return strings.HasPrefix(name, "pool_") }) // not the server's settings
 	params["timezone"] = "UTC"
 	if opts.Name != "" {
 		params["application_name"] = opts.Name

@@ -3,7 +3,6 @@ package radius
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -173,27 +172,5 @@ func (a *Accounting) Recover(ctx context.Context, store SessionStore) error {
 	if err != nil {
 		return fmt.Errorf("loading the open sessions: %w", err)
 	}
-	start, ok := a.journal.Start(kept)
-	if !ok {
-		a.log.Warn().Int64("segment", kept.Segment).Int64("offset", kept.Offset).
-			Msg("the journal does not hold the place up to which it was drained; reading it from its oldest record")
-	}
-	reader := a.journal.NewReader(start)
-	defer reader.Close()
-	n := 0
-	for ctx.Err() == nil {
-		payload, err := reader.TryNext()
-		if err != nil && !errors.Is(err, journal.ErrClosed) {
-			return fmt.Errorf("replaying the journal: %w", err)
-		}
-		if payload == nil {
-			a.log.Info().Int("records", n).Int("open", a.sessions.Count()).Msg("accounting is recovered")
-			return nil
-		}
-		n++
-		if r, _, ok := readEntry(payload); ok {
-			a.sessions.Apply(&r)
-		}
-	}
-	return ctx.Err()
+	return a.replay(ctx, kept)
 }

@@ -3,18 +3,24 @@ package main
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // sealer encrypts secrets at rest with AES-256-GCM under a key that is not in the database. A sealed value is one byte
 // of version, twelve of nonce and the ciphertext.
-type sealer struct{ aead cipher.AEAD }
+type sealer struct {
+	aead cipher.AEAD
+	key  []byte // for what is derived from it
+}
 
 const sealVersion = 1
 
@@ -22,15 +28,25 @@ func newSealer(key []byte) (*sealer, error) {
 	if len(key) != 32 {
 		return nil, fmt.Errorf("a key has 32 bytes, written as 64 hexadecimal digits")
 	}
+	aead, err := newGCM(key)
+	if err != nil {
+		return nil, err
+	}
+	return &sealer{aead, slices.Clone(key)}, nil
+}
+
+func newGCM(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, err
 	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, err
-	}
-	return &sealer{aead}, nil
+	return cipher.NewGCM(block)
+}
+
+// derive gives n bytes for one purpose that tell nothing of the key nor of what is derived for another purpose or salt
+// (HKDF, RFC 5869).
+func (s *sealer) derive(purpose string, salt []byte, n int) ([]byte, error) {
+	return hkdf.Key(sha256.New, s.key, salt, purpose, n)
 }
 
 // Seal encrypts under a fresh nonce.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -28,21 +29,28 @@ type projection struct {
 	directory *radius.Directory
 	table     *radius.DeviceTable
 	byID      atomic.Pointer[map[nas.DeviceID]*nas.Device]
+	plans     atomic.Pointer[[]contracts.Plan]
 	rules     []contracts.Rules // read and written by the loader and the feed's handler only, one after the other
-	feed      *postgres.Feed
-	start     postgres.Snapshot // where the feed goes on after the first load
+	feed      atomic.Pointer[postgres.Feed] // nil until the database was there for the first time
+	start     postgres.Snapshot             // where the feed goes on after the first load
 	now       func() time.Time
 	keepPast  bool               // the clock may be set back: windows that are over are kept
 	changed   func(login string) // called after a login's timeline was rebuilt
 	kick      func()             // called after everything, or a device, was read anew; may be nil
 	stumbled  map[string]int     // how often in a row something could not be read although the database answers
+	unread    atomic.Int64       // contracts that the last load passed over
+	shared    windowTable        // of the loader and the feed's handler only
 	log       zerolog.Logger
 }
 
-// load reads everything in one snapshot and returns the position from which the feed goes on.
+// load reads everything in one snapshot and returns the position from which the feed goes on. What was in the directory
+// and is not in the database any more leaves it. A contract that cannot be read is passed over: what is in memory of it
+// stays in force.
 func (p *projection) load(ctx context.Context) (postgres.Snapshot, error) {
 	var at postgres.Snapshot
 	began := time.Now()
+	var loaded accessSet
+	unread := map[contracts.ContractID]bool{}
 	err := pgx.BeginTxFunc(ctx, p.contracts.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		var err error
 		if at, err = postgres.SnapshotOf(ctx, tx); err != nil {
@@ -52,16 +60,47 @@ func (p *projection) load(ctx context.Context) (postgres.Snapshot, error) {
 			return err
 		}
 		return p.contracts.LoadAll(ctx, tx, func(l *contractspg.Loaded) error {
+			for _, a := range l.Contract.Accesses {
+				loaded.add(a.ID)
+			}
 			p.put(l)
 			return nil
+		}, func(id contracts.ContractID, err error) {
+			unread[id] = true
+			p.log.Error().Err(err).Int64("contract", int64(id)).Msg("a contract cannot be read and is passed over")
 		})
 	})
 	if err != nil {
 		return at, fmt.Errorf("loading the directory: %w", err)
 	}
+	p.directory.Retain(func(s *radius.Subscriber) bool { return loaded.has(s.Access) || unread[s.Contract] })
+	p.unread.Store(int64(len(unread)))
 	p.directory.SetFresh(p.now())
 	p.log.Info().Int("logins", p.directory.Len()).Dur("took_ms", time.Since(began)).Msg("the directory is loaded")
 	return at, nil
+}
+
+// accessSet is a set of accesses, small where their numbers lie close together.
+type accessSet map[contracts.AccessID]uint64
+
+func (s *accessSet) add(id contracts.AccessID) {
+	if *s == nil {
+		*s = accessSet{}
+	}
+	(*s)[id>>6] |= 1 << (id & 63)
+}
+
+func (s accessSet) has(id contracts.AccessID) bool { return s[id>>6]&(1<<(id&63)) != 0 }
+
+// restore takes what a snapshot holds for what is known, as old as the snapshot is.
+func (p *projection) restore(s *snapshot) {
+	p.setPlans(s.Plans)
+	p.setDevices(s.Devices)
+	for _, sub := range s.subscribers {
+		sub.Windows = p.shared.same(sub.Windows)
+		p.directory.Put(sub)
+	}
+	p.directory.SetFresh(s.Taken)
 }
 
 // loadShared reads what is common to all contracts: rules, plans, devices. It may be newer than the snapshot, never
@@ -81,12 +120,35 @@ func (p *projection) loadPlans(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.setPlans(plans)
+	return nil
+}
+
+func (p *projection) setPlans(plans []contracts.Plan) {
+	p.plans.Store(&plans)
 	profiles := make(map[contracts.PlanID]radius.PlanProfile, len(plans))
 	for _, plan := range plans {
 		profiles[plan.ID] = radius.PlanProfile{Name: plan.Name, Full: plan.Full, Reduced: plan.ReducedProfile()}
 	}
 	p.directory.SetPlans(profiles)
+}
+
+// plansNow and devicesNow are what is in force.
+func (p *projection) plansNow() []contracts.Plan {
+	if plans := p.plans.Load(); plans != nil {
+		return *plans
+	}
 	return nil
+}
+
+func (p *projection) devicesNow() []nas.Device {
+	var list []nas.Device
+	if known := p.byID.Load(); known != nil {
+		for _, d := range *known {
+			list = append(list, *d)
+		}
+	}
+	return list
 }
 
 func (p *projection) loadDevices(ctx context.Context) error {
@@ -94,13 +156,17 @@ func (p *projection) loadDevices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.setDevices(list)
+	return nil
+}
+
+func (p *projection) setDevices(list []nas.Device) {
 	p.table.Set(list)
 	byID := make(map[nas.DeviceID]*nas.Device, len(list))
 	for i := range list {
 		byID[list[i].ID] = &list[i]
 	}
 	p.byID.Store(&byID)
-	return nil
 }
 
 // device by number, as it is configured now, with the secret that it uses now.
@@ -130,7 +196,7 @@ func (p *projection) deviceName(id nas.DeviceID) string {
 func (p *projection) follow(ctx context.Context, start postgres.Snapshot) error {
 	go p.keepFresh(ctx)
 	for {
-		err := p.feed.Run(ctx, start, p.apply)
+		err := p.feed.Load().Run(ctx, start, p.apply)
 		if !errors.Is(err, postgres.ErrBehind) {
 			return err
 		}
@@ -166,7 +232,11 @@ func (p *projection) keepFresh(ctx context.Context) {
 
 // markFresh is also called when the clock was moved: the directory did not age by that.
 func (p *projection) markFresh() {
-	if asOf := p.feed.Status().AsOf; !asOf.IsZero() {
+	feed := p.feed.Load()
+	if feed == nil {
+		return
+	}
+	if asOf := feed.Status().AsOf; !asOf.IsZero() {
 		p.directory.SetFresh(p.now().Add(-time.Since(asOf)))
 	}
 }
@@ -279,6 +349,8 @@ func (p *projection) reloadAll(ctx context.Context) error {
 			p.put(l)
 			p.tell(l)
 			return nil
+		}, func(id contracts.ContractID, err error) {
+			p.log.Error().Err(err).Int64("contract", int64(id)).Msg("a contract cannot be read and is passed over; what is in memory stays in force")
 		})
 	})
 }
@@ -305,11 +377,12 @@ func (p *projection) put(l *contractspg.Loaded) {
 		first++
 	}
 	for i, a := range c.Accesses {
-		windows := make([]radius.Window, 0, len(spans)-first)
-		for _, s := range spans[first:] {
-			windows = append(windows, window(&s, a.ID))
+		windows := p.shared.scratch[:0]
+		for j := range spans[first:] {
+			windows = append(windows, window(&spans[first+j], a.ID))
 		}
-		p.directory.Put(&radius.Subscriber{Access: a.ID, Contract: c.ID, Login: a.Login, Password: l.Passwords[i], Windows: windows,
+		p.shared.scratch = windows
+		p.directory.Put(&radius.Subscriber{Access: a.ID, Contract: c.ID, Login: a.Login, Password: l.Passwords[i], Windows: p.shared.same(windows),
 			Line: lineOf(&a)})
 	}
 }
@@ -321,6 +394,34 @@ func lineOf(a *contracts.Access) *contracts.Line {
 	}
 	line := a.Line
 	return &line
+}
+
+// windowTable gives equal futures the same memory: most subscribers' are those of many others.
+type windowTable struct {
+	known   map[uint64][]radius.Window
+	seed    maphash.Seed
+	scratch []radius.Window
+}
+
+const windowsKnown = 100_000 // futures; beyond them the table begins anew
+
+// same is a slice equal to windows, which may be changed afterwards; what is given back must not.
+func (t *windowTable) same(windows []radius.Window) []radius.Window {
+	if t.known == nil || len(t.known) > windowsKnown {
+		t.known, t.seed = map[uint64][]radius.Window{}, maphash.MakeSeed()
+	}
+	var h maphash.Hash
+	h.SetSeed(t.seed)
+	for i := range windows {
+		maphash.WriteComparable(&h, windows[i])
+	}
+	key := h.Sum64()
+	if old, ok := t.known[key]; ok && slices.Equal(old, windows) {
+		return old
+	}
+	kept := slices.Clip(slices.Clone(windows))
+	t.known[key] = kept
+	return kept
 }
 
 // window is a span as one login sees it.

@@ -56,7 +56,7 @@ func TestSeed(t *testing.T) {
 				return fmt.Errorf("%s is %s", l.Contract.Accesses[0].Login, s.Status)
 			}
 			return l.Contract.Validate()
-		})
+		}, func(id contracts.ContractID, err error) { t.Errorf("contract %d cannot be read: %v", id, err) })
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -52,7 +52,7 @@ func TestLoadingIsTheDossier(t *testing.T) {
 			return err
 		}
 		h.sign("2026-03-13 10:00") // after the snapshot
-		return h.LoadAll(ctx, tx, func(l *Loaded) error { all = append(all, *l); return nil })
+		return h.LoadAll(ctx, tx, func(l *Loaded) error { all = append(all, *l); return nil }, h.readable)
 	}))
 	var got []int64
 	for _, l := range all {
@@ -88,9 +88,42 @@ func TestLoadingManyPages(t *testing.T) {
 			last = l.Contract.ID
 			count++
 			return nil
-		})
+		}, h.readable)
 	}))
 	if count != n {
 		t.Fatalf("%d contracts, want %d", count, n)
+	}
+}
+
+// readable is told of contracts that cannot be read where all can.
+func (h *house) readable(id contracts.ContractID, err error) {
+	h.Errorf("contract %d cannot be read: %v", id, err)
+}
+
+// What cannot be read is named, and keeps nothing else from being loaded; a key that opens nothing is an error.
+func TestLoadingPassesOverWhatCannotBeRead(t *testing.T) {
+	h := newHouse(t)
+	var ids []contracts.ContractID
+	for range 9 {
+		ids = append(ids, h.sign("2026-03-13 10:00").ID)
+	}
+	_, err := h.Pool.Exec(ctx, `update access set password_sealed = '\x' where contract_id = any($1)`, []int64{int64(ids[0]), int64(ids[5])})
+	h.must(err)
+	_, err = h.Pool.Exec(ctx, `update contract set zone = 'Nowhere/Land' where id = $1`, ids[8])
+	h.must(err)
+	load := func(s *Store) (read, unread []contracts.ContractID, err error) {
+		err = pgx.BeginTxFunc(ctx, s.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+			return s.LoadAll(ctx, tx, func(l *Loaded) error { read = append(read, l.Contract.ID); return nil },
+				func(id contracts.ContractID, _ error) { unread = append(unread, id) })
+		})
+		return read, unread, err
+	}
+	read, unread, err := load(h.Store)
+	h.must(err)
+	if want := []contracts.ContractID{ids[0], ids[5], ids[8]}; !slices.Equal(unread, want) || len(read) != 6 {
+		t.Errorf("unreadable are %v, want %v; read %v", unread, want, read)
+	}
+	if read, _, err := load(&Store{Pool: h.Pool, Sealer: mask{0x11}}); err == nil || len(read) != 0 {
+		t.Errorf("with another key: %v, %v", read, err)
 	}
 }
