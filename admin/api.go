@@ -22,7 +22,8 @@ type problem struct {
 // codes of problems that are no domain errors.
 var codes = map[int]string{http.StatusUnauthorized: "unauthorized", http.StatusNotFound: "not_found", http.StatusUnprocessableEntity: "invalid",
 	http.StatusBadRequest: "invalid", http.StatusInternalServerError: "internal", http.StatusRequestEntityTooLarge: "too_large",
-	http.StatusUnsupportedMediaType: "unsupported_media_type", http.StatusConflict: "conflict"}
+	http.StatusUnsupportedMediaType: "unsupported_media_type", http.StatusConflict: "conflict",
+	http.StatusServiceUnavailable: "unavailable"}
 
 // The library makes its own errors through this variable. Values sent by the client are not echoed: one may be a
 // password that was too long.
@@ -103,7 +104,8 @@ func (s *server) authenticate(a huma.API) func(huma.Context, func(huma.Context))
 		}
 		if err != nil {
 			r, _ := humago.Unwrap(ctx)
-			if err := huma.WriteErr(a, ctx, http.StatusInternalServerError, failed(s.logFailure(r, err))); err != nil {
+			status, text := s.failed(s.logFailure(r, err))
+			if err := huma.WriteErr(a, ctx, status, text); err != nil {
 				s.log.Debug().Err(err).Msg("writing a failure")
 			}
 			return
@@ -112,12 +114,18 @@ func (s *server) authenticate(a huma.API) func(huma.Context, func(huma.Context))
 	}
 }
 
-func failed(id string) string { return "something failed on our side; the log has it under " + id }
+// failed is what a client is told of an error that is ours.
+func (s *server) failed(id string) (status int, text string) {
+	if s.Health(context.Background()).Database != "ok" {
+		return http.StatusServiceUnavailable, "the database cannot be used; logins and accounting go on from memory, the log has it under " + id
+	}
+	return http.StatusInternalServerError, "something failed on our side; the log has it under " + id
+}
 
 // operation registers a handler whose errors are mapped once.
 func operation[I, O any](s *server, a huma.API, method, path, name, summary string, h func(context.Context, *I) (*O, error)) {
 	op := huma.Operation{Method: method, Path: "/api/v1" + path, OperationID: name, Summary: summary, Tags: []string{tagOf(path)},
-		Errors: []int{http.StatusUnauthorized, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity, http.StatusInternalServerError}}
+		Errors: []int{http.StatusUnauthorized, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusServiceUnavailable}}
 	if _, ok := any(new(O)).(interface{ created() }); ok {
 		op.DefaultStatus = http.StatusCreated
 	}
@@ -141,7 +149,7 @@ func (s *server) problemOf(method, path string, err error) error {
 	if !errors.As(err, &e) {
 		r := &http.Request{Method: method}
 		r.URL = mustURL(path)
-		return huma.NewError(http.StatusInternalServerError, failed(s.logFailure(r, err)))
+		return huma.NewError(s.failed(s.logFailure(r, err)))
 	}
 	status := statusOf(e)
 	p := &problem{ErrorModel: huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: e.Msg}, Code: e.Code}

@@ -46,6 +46,7 @@ type house struct {
 	server    *httptest.Server
 	client    *http.Client
 	password  string
+	health    admin.Health
 
 	mu  sync.Mutex
 	now time.Time
@@ -197,7 +198,8 @@ func open(t testing.TB, change ...func(*admin.Config)) *house {
 	pool := pgtest.New(t)
 	h := &house{TB: t, ctx: context.Background(), pool: pool, contracts: &contractspg.Store{Pool: pool, Sealer: rot{}},
 		billing: &billingpg.Store{Pool: pool}, devices: &naspg.Store{Pool: pool, Sealer: rot{}}, sessions: radiuspg.NewStore(pool),
-		cut: make(chan nas.SessionKey, 10), now: at("2026-03-18 10:20"), byName: map[string]contracts.ContractID{}}
+		cut: make(chan nas.SessionKey, 10), now: at("2026-03-18 10:20"), byName: map[string]contracts.ContractID{},
+		health: admin.Health{OK: true, Database: "ok", DirectoryAge: .4, Logins: 14, Sessions: 9}}
 	var created bool
 	var err error
 	h.password, created, err = adminpg.EnsureStaff(h.ctx, pool, "ana", h.now)
@@ -209,9 +211,7 @@ func open(t testing.TB, change ...func(*admin.Config)) *house {
 		Devices: h.devices, Directory: directory{h}, Refusals: &h.refusals, Staff: &adminpg.Store{Pool: pool}, SignIns: &adminpg.SignIns{Pool: pool},
 		Disconnect: func(_ context.Context, key nas.SessionKey, _, _ string) error { h.cut <- key; return nil },
 		Now:        h.clock, SetClock: func(to time.Time) error { h.setClock(to); return nil }, Zone: saoPaulo, NoticeChannels: []string{"log"},
-		Health: func(context.Context) admin.Health {
-			return admin.Health{OK: true, Database: "ok", DirectoryAge: .4, Logins: 14, Sessions: 9}
-		},
+		Health:     func(context.Context) admin.Health { return h.health },
 		Registerer: prometheus.NewRegistry(), Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel), Version: "test"}
 	for _, f := range change {
 		f(&config)

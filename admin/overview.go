@@ -37,6 +37,9 @@ type deviceLoad struct {
 func (s *server) overviewPage(w http.ResponseWriter, r *http.Request, p *page) error {
 	ctx := r.Context()
 	v := overviewView{Outcomes: map[contracts.Outcome]int{}, Age: s.Directory.Age(p.now), Health: s.Health(ctx), Today: contracts.DateOf(p.now, p.zone)}
+	if n := v.Health.Unreadable; n > 0 {
+		p.warn = append(p.warn, warning{"danger", p.T("Contracts that cannot be read: %s. What was known of them stays in force; the log names them.", p.Number(n))})
+	}
 	counted := s.Directory.Counts(p.now)
 	for _, status := range contracts.Statuses {
 		for _, c := range counted {

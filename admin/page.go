@@ -154,7 +154,29 @@ func (s *server) failOn(w http.ResponseWriter, r *http.Request, p *page, err err
 		return
 	}
 	id := s.logFailure(r, err)
+	if h := s.Health(r.Context()); h.Database != "ok" {
+		s.refuseOn(w, r, p, http.StatusServiceUnavailable, p.away(h))
+		return
+	}
 	s.refuseOn(w, r, p, http.StatusInternalServerError, p.T("Something failed on our side. The log has it under %s.", id))
+}
+
+// away says what goes on and what does not while the database cannot be used.
+func (p *page) away(h Health) string {
+	text := p.T("The database cannot be used. Logins and accounting go on from memory; pages that show or change records wait for it.")
+	switch h.Database {
+	case "newer than this program":
+		text += " " + p.T("Its schema is newer than this program: update the program.")
+	case "older than this program":
+		text += " " + p.T("Its schema is older than this program: start the program again to migrate it.")
+	}
+	if !h.AwaySince.IsZero() {
+		text += " " + p.T("It has been away since %s.", p.Instant(h.AwaySince, nil))
+	}
+	if !h.Snapshot.IsZero() {
+		text += " " + p.T("What is served is the snapshot of %s.", p.Instant(h.Snapshot, nil))
+	}
+	return text
 }
 
 // logFailure writes an unexpected error to the log under a number that can be shown to strangers.

@@ -381,10 +381,18 @@ func TestHealth(t *testing.T) {
 		t.Errorf("the style sheet answers %d", status)
 	}
 	h.pool.Close()
+	if status, body, _ := h.post("/signin", url.Values{"username": {"ana"}, "password": {"x"}}); status != 500 || !regexp.MustCompile(`under [0-9a-f]{12}`).MatchString(body) || strings.Contains(body, "closed pool") {
+		t.Errorf("an error that is not the database's absence answers %d: %s", status, body)
+	}
+	h.health.Database, h.health.OK = "unreachable", false
+	h.health.AwaySince, h.health.Snapshot = h.clock(), h.clock().Add(-time.Hour)
+	if status, body, _ := h.get("/healthz"); status != 503 || !strings.Contains(body, `"database":"unreachable"`) || !strings.Contains(body, `"serving_snapshot_of":"`) {
+		t.Errorf("health answers %d %s", status, body)
+	}
 	if status, body, _ := h.get("/signin"); status != 200 {
 		t.Errorf("without a database the sign-in page answers %d: %s", status, body)
 	}
-	if status, body, _ := h.post("/signin", url.Values{"username": {"ana"}, "password": {"x"}}); status != 500 || !regexp.MustCompile(`under [0-9a-f]{12}`).MatchString(body) || strings.Contains(body, "closed pool") {
+	if status, body, _ := h.post("/signin", url.Values{"username": {"ana"}, "password": {"x"}}); status != 503 || !strings.Contains(body, "go on from memory") || !strings.Contains(body, "snapshot of") || strings.Contains(body, "closed pool") {
 		t.Errorf("without a database signing in answers %d: %s", status, body)
 	}
 }

@@ -133,6 +133,12 @@ type Health struct {
 	Logins         int     `json:"logins"`
 	JournalBacklog int64   `json:"journal_backlog_bytes"`
 	Sessions       int     `json:"sessions"`
+	// AwaySince is since when the database cannot be used; zero while it can.
+	AwaySince time.Time `json:"database_away_since,omitzero"`
+	// Snapshot is the instant of the snapshot that is served from, because the database was away at the start; zero
+	// while the database's state is.
+	Snapshot   time.Time `json:"serving_snapshot_of,omitzero"`
+	Unreadable int       `json:"unreadable_contracts"` // passed over when the directory was last loaded
 }
 
 // Billing keeps invoices, payments and the ledger.

@@ -16,7 +16,6 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
-	adminpg "enlace/admin/pg"
 	billingpg "enlace/billing/pg"
 	"enlace/contracts/notices"
 	contractspg "enlace/contracts/pg"
@@ -64,15 +63,18 @@ type node struct {
 	reconciler *control.Reconciler
 	commands   *commandLog
 	channels   []notices.Channel
-	password   string // of the account made on the first start; "" afterwards
+	snapshots  *snapshots
+	loaded     chan struct{} // closed once the directory came from the database
+	password   string        // of the account made on the first start; "" afterwards
 }
 
-// newNode takes the ports, opens the database and loads what answering needs. Errors name what is in the way.
+// newNode takes the ports, opens the database and loads what answering needs; with the database away, from the last
+// snapshot. Errors name what is in the way.
 func newNode(ctx context.Context, c *Config, log zerolog.Logger) (_ *node, err error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	n := &node{cfg: c, log: log, metrics: prometheus.NewRegistry(), sessions: radius.NewSessions()}
+	n := &node{cfg: c, log: log, metrics: prometheus.NewRegistry(), sessions: radius.NewSessions(), loaded: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			n.close()
@@ -94,19 +96,23 @@ func newNode(ctx context.Context, c *Config, log zerolog.Logger) (_ *node, err e
 	if err := n.openDoor(); err != nil {
 		return nil, err
 	}
-	if n.db, err = openDatabase(ctx, c, log); err != nil {
-		return nil, err
-	}
-	n.stores = newStores(n.db, sealer)
 	if err := n.openChannels(); err != nil {
 		return nil, err
 	}
-	if n.password, _, err = adminpg.EnsureStaff(ctx, n.db.pool, staffName, n.clock.Now()); err != nil {
+	if n.db, err = newDatabase(ctx, c, log); err != nil {
 		return nil, err
 	}
-	if err := n.startProjection(ctx); err != nil {
+	n.stores = newStores(n.db, sealer)
+	n.snapshots = n.newSnapshots(sealer)
+	if err := n.prepare(); err != nil {
 		return nil, err
 	}
+	if err := n.load(ctx); err != nil {
+		return nil, err
+	}
+	n.sessions.Observe(n.reconciler)
+	n.clock.OnMove(n.projection.markFresh)
+	n.clock.OnMove(n.reconciler.Kick)
 	return n, nil
 }
 
@@ -158,32 +164,28 @@ func (n *node) openChannels() error {
 	return nil
 }
 
-// startProjection loads the directory, recovers accounting and makes the reconciler that watches both.
-func (n *node) startProjection(ctx context.Context) error {
+// prepare makes the parts that work on what is loaded.
+func (n *node) prepare() (err error) {
 	p := n.projection
 	p.contracts, p.devices = n.stores.contracts, n.stores.devices
-	p.feed = postgres.NewFeed(n.db.url, n.log, time.Second)
+	n.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "enlace_directory_unreadable",
+		Help: "Contracts that could not be read when the directory was last loaded; what was known of them is in force."},
+		func() float64 { return float64(p.unread.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "enlace_directory_from_snapshot",
+			Help: "1 while the directory is the snapshot's, because the database has been away since the start."}, func() float64 {
+			if n.fromSnapshot() {
+				return 1
+			}
+			return 0
+		}))
 	n.commands = newCommandLog(n.stores.devices, n.log, n.metrics)
 	n.reconciler = control.New(control.Config{
 		Device: p.device, Desired: p.desired(n.cfg.garden()), Record: n.commands.add, Garden: n.cfg.garden(), Now: n.clock.Now,
 		SetApplied: n.setApplied, Retry: n.cfg.CoARetry, Log: n.log, Metrics: n.metrics,
 	})
 	p.changed, p.kick = n.reconciler.Changed, n.reconciler.Kick
-	var err error
-	if p.start, err = p.load(ctx); err != nil {
-		return err
-	}
-	if err := n.accounting.Recover(ctx, n.stores.sessions); err != nil {
-		return err
-	}
 	n.drain, err = radius.NewDrain(n.journal, n.stores.sessions, n.sessions, n.clock.Now, n.log, n.metrics)
-	if err != nil {
-		return err
-	}
-	n.sessions.Observe(n.reconciler)
-	n.clock.OnMove(p.markFresh)
-	n.clock.OnMove(n.reconciler.Kick)
-	return nil
+	return err
 }
 
 // run serves until ctx ends, and then lets what is in hand finish.
@@ -217,7 +219,8 @@ func (n *node) run(ctx context.Context) error {
 	})
 	g.Go(func() error { return ended(ctx, n.door.Run(ctx)) })
 	g.Go(func() error { return ended(ctx, n.drain.Run(ctx)) })
-	g.Go(func() error { return ended(ctx, n.projection.follow(ctx, n.projection.start)) })
+	g.Go(func() error { return ended(ctx, n.follow(ctx)) })
+	g.Go(func() error { n.snapshots.run(ctx); return nil })
 	commanding, commanded := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(func() error { defer commanded(); n.reconciler.Run(ctx); return nil })
 	g.Go(func() error { n.commands.run(commanding); return nil })
@@ -227,18 +230,22 @@ func (n *node) run(ctx context.Context) error {
 		(&observer{table: n.projection.table, store: n.stores.devices, every: 15 * time.Second, log: n.log}).run(ctx)
 		return nil
 	})
-	if n.db.cluster != nil {
-		g.Go(func() error {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-n.db.cluster.Done():
-				return fmt.Errorf("the private PostgreSQL has ended: %w", n.db.cluster.Err())
-			}
-		})
+	done := make(chan error, 1)
+	go func() { done <- g.Wait() }()
+	<-ctx.Done()
+	select {
+	case err = <-done:
+	case <-time.After(endPatience):
+		err = fmt.Errorf("a part of the program did not end within %s and is cut off", endPatience)
 	}
-	return g.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
+	defer cancel()
+	n.snapshots.write(last)
+	return err
 }
+
+// endPatience bounds how long the end waits, for the parts to finish and for the last snapshot.
+const endPatience = 10 * time.Second
 
 // ended drops the error of a part that ended because it was told to.
 func ended(ctx context.Context, err error) error {
@@ -269,6 +276,11 @@ func (n *node) close() {
 // jobs does what has an instant of its own but no packet or person to start it. Every part may run as often as one
 // likes: what was done is not done again.
 func (n *node) jobs(ctx context.Context) {
+	select {
+	case <-n.loaded:
+	case <-ctx.Done():
+		return
+	}
 	moved := make(chan struct{}, 1)
 	n.clock.OnMove(func() {
 		select {
@@ -289,7 +301,12 @@ func (n *node) jobs(ctx context.Context) {
 	}
 }
 
+// jobPatience bounds one round of jobs: what it did not get to is done in the next.
+const jobPatience = 15 * time.Minute
+
 func (n *node) runJobs(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, jobPatience)
+	defer cancel()
 	now := n.clock.Now()
 	if issued, err := n.stores.billing.IssueDue(ctx, now, "system"); err != nil && ctx.Err() == nil {
 		n.log.Error().Err(err).Msg("the invoice run failed; it is tried again")

@@ -56,12 +56,21 @@ func (n *node) health(ctx context.Context) admin.Health {
 		JournalBacklog: n.journal.Backlog()}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	if err := n.db.pool.Ping(ctx); err != nil {
-		h.OK, h.Database = false, "unreachable"
-	}
-	if age := n.projection.directory.Age(n.clock.Now()); age < 100*365*24*time.Hour {
+	now, age := n.clock.Now(), n.projection.directory.Age(n.clock.Now())
+	if age < farAway {
 		h.DirectoryAge = age.Seconds()
 	}
+	state, since := n.db.state()
+	if state == "ok" && n.db.pool.Ping(ctx) != nil {
+		state, since = "unreachable", time.Now().Add(-min(age, farAway))
+	}
+	if state != "ok" {
+		h.OK, h.Database, h.AwaySince = false, state, now.Add(-time.Since(since)).Truncate(time.Second)
+	}
+	if n.fromSnapshot() {
+		h.Snapshot = now.Add(-age).Truncate(time.Second)
+	}
+	h.Unreadable = int(n.projection.unread.Load())
 	return h
 }
 

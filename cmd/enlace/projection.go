@@ -30,7 +30,7 @@ type projection struct {
 	table     *radius.DeviceTable
 	byID      atomic.Pointer[map[nas.DeviceID]*nas.Device]
 	plans     atomic.Pointer[[]contracts.Plan]
-	rules     []contracts.Rules // read and written by the loader and the feed's handler only, one after the other
+	rules     []contracts.Rules             // read and written by the loader and the feed's handler only, one after the other
 	feed      atomic.Pointer[postgres.Feed] // nil until the database was there for the first time
 	start     postgres.Snapshot             // where the feed goes on after the first load
 	now       func() time.Time

@@ -116,13 +116,14 @@ func (h *shop) follow(now string) *follower {
 	h.must(err)
 	f := &follower{clock: cl, told: make(chan string, 1000)}
 	f.projection = &projection{contracts: h.store, devices: h.devices, directory: radius.NewDirectory(), table: radius.NewDeviceTable(nil),
-		now: cl.Now, log: zerolog.Nop(), feed: postgres.NewFeed(h.url, zerolog.Nop(), 100*time.Millisecond),
+		now: cl.Now, log: zerolog.Nop(),
 		changed: func(login string) {
 			select {
 			case f.told <- login:
 			default:
 			}
 		}}
+	f.feed.Store(postgres.NewFeed(h.url, zerolog.Nop(), 100*time.Millisecond))
 	start, err := f.load(h.ctx)
 	h.must(err)
 	ctx, stop := context.WithCancel(h.ctx)
@@ -300,7 +301,7 @@ func TestProjectionOutlivesTheDatabase(t *testing.T) {
 	h.owe(c.ID)
 	f := h.follow("2026-04-14 10:00")
 	eventually(t, "the feed is connected", func() error {
-		if !f.feed.Status().Connected {
+		if !f.feed.Load().Status().Connected {
 			return errors.New("not yet")
 		}
 		return nil
@@ -316,7 +317,7 @@ func TestProjectionOutlivesTheDatabase(t *testing.T) {
 		return pgx.BeginFunc(h.ctx, h.pool, func(tx pgx.Tx) error { return contractspg.Append(h.ctx, tx, saoPaulo("2026-04-14 10:00"), &pay) })
 	})
 	f.becomes(t, "ana@isp", "ACTIVE FULL 500M/250M")
-	if f.feed.Status().Reconnects == 0 {
+	if f.feed.Load().Status().Reconnects == 0 {
 		t.Error("the feed never lost its connection: the database was not killed")
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"bytes"
 	"crypto/cipher"
 	"crypto/rand"
-	"encoding/binary"
+	wire "encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -54,7 +54,7 @@ func (f *frames) nonce(last bool) []byte {
 	if last {
 		nonce[0] = 1
 	}
-	binary.BigEndian.PutUint64(nonce[4:], f.number)
+	wire.BigEndian.PutUint64(nonce[4:], f.number)
 	f.number++
 	return nonce
 }
@@ -105,7 +105,7 @@ func (w *sealedWriter) write(content []byte, last bool) error {
 		return fmt.Errorf("a frame of %d bytes is too long", len(w.buf))
 	}
 	var size [4]byte
-	binary.BigEndian.PutUint32(size[:], uint32(len(w.buf)))
+	wire.BigEndian.PutUint32(size[:], uint32(len(w.buf)))
 	if _, err := w.out.Write(size[:]); err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func (r *sealedReader) next() (sealedFrame, error) {
 	if r.closed {
 		return sealedFrame{}, errDamaged
 	}
-	n := binary.BigEndian.Uint32(size[:])
+	n := wire.BigEndian.Uint32(size[:])
 	if n > frameMost || int(n) < r.aead.Overhead() {
 		return sealedFrame{}, errDamaged
 	}
