@@ -122,9 +122,9 @@ func readSnapshot(ctx context.Context, path string, seal *sealer) (*snapshot, er
 	}
 	defer file.close()
 	var parts []*snapshotFrame
-	g, ctx := errgroup.WithContext(ctx)
+	g, reading := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	for ctx.Err() == nil {
+	for reading.Err() == nil {
 		sealed, err := file.next()
 		if err == io.EOF {
 			break
@@ -291,7 +291,7 @@ func (s *snapshots) write(ctx context.Context) {
 	}
 	began := time.Now()
 	head := &snapshotHead{Taken: now.Add(-age), Journal: s.accounting.Place(), Plans: s.projection.plansNow(), Devices: s.projection.devicesNow()}
-	end, err := writeSnapshot(ctx, s.path, s.seal, head, s.projection.directory.All, s.sessions.Open)
+	_, err := writeSnapshot(ctx, s.path, s.seal, head, s.projection.directory.All, s.sessions.Open)
 	if err != nil {
 		if ctx.Err() == nil {
 			s.failed.Inc()
@@ -301,7 +301,6 @@ func (s *snapshots) write(ctx context.Context) {
 	}
 	s.taken.Store(head.Taken.Unix())
 	s.seconds.Set(time.Since(began).Seconds())
-	s.log.Debug().Int("logins", end.Subscribers).Int("sessions", end.Sessions).Dur("took_ms", time.Since(began)).Msg("the snapshot is written")
 }
 
 // farAway is the age of a directory that was never fresh.
