@@ -88,7 +88,7 @@ func start(t *testing.T, clock string, more ...string) *program {
 	return p
 }
 
-var servingLine = regexp.MustCompile(`"auth":"\[([0-9.:]+)\]","accounting":"\[([0-9.:]+)\]","panel":"(http://[0-9.:]+)"`)
+var servingLine = regexp.MustCompile(`"auth":"\[([0-9.:]+)[^"]*\]","accounting":"\[([0-9.:]+)[^"]*\]","panel":"(http://[0-9.:]+)"`)
 
 // up starts the process and waits until it serves.
 func (p *program) up(clock string) {
