@@ -15,7 +15,7 @@ import (
 type refusal = radius.Refusal
 
 var reasonLabels = map[radius.Reason]string{
-	radius.EAPUnsupported: "EAP is not spoken here", radius.NoCredentials: "No credentials", radius.UserUnknown: "Unknown login",
+	radius.EAPUnsupported: "EAP is not spoken here", radius.NoCredentials: "No credentials", radius.PasswordChange: "Asks for another password", radius.UserUnknown: "Unknown login",
 	radius.BadPassword: "Wrong password", radius.ContractState: "Contract not in force", radius.LoginDisabled: "Access switched off",
 	radius.Blocked: "Blocked", radius.ServiceUnencodable: "The device cannot be told this service",
 }

@@ -7,6 +7,10 @@ set -eu
 parts='
 postgresql  run   postgresql               the database server: it keeps everything, privately under ./var, and tests run on it
 radclient   run   freeradius-utils         an independent RADIUS client: tests log in with it, and so can you
+pyrad       test  python3-pyrad            another RADIUS client, in Python
+pppd        test  ppp                      the radius plugin of pppd: tests log in with it
+compiler    test  tcc                      a small C compiler: it makes the program that loads that plugin
+headers     test  libc6-dev                the headers of the C library, for that compiler
 browser     test  chromium-headless-shell  a browser without a window: tests look at the panel with it
 '
 needs=${1:-all}
@@ -24,6 +28,14 @@ radclient() {
 	done
 	return 1
 }
+
+pyrad() { [ -d /usr/lib/python3/dist-packages/pyrad ]; }
+
+pppd() { set -- /usr/lib/pppd/*/radius.so && [ -e "$1" ]; }
+
+compiler() { command -v tcc >/dev/null; }
+
+headers() { [ -e /usr/include/stdio.h ]; }
 
 browser() {
 	for program in chromium-headless-shell chromium google-chrome chrome; do

@@ -29,12 +29,20 @@ func (w *worker) authenticate(d *device, v View, p *packet, digest uint64) []byt
 	} else if m == methodMSCHAPv2 {
 		w.ms.version, w.ms.ident = 2, at(a.ms2Response, 0)
 	}
+	changing := m == methodNone && (a.msChange != nil || a.ms2Change != nil)
+	if changing && a.ms2Change != nil {
+		w.ms.version, w.ms.ident = 2, at(a.ms2Change, 1)
+	} else if changing {
+		w.ms.version, w.ms.ident = 1, at(a.msChange, 1)
+	}
 
 	switch {
 	case a.eap != nil:
 		return w.refuse(d, v, &a, p, digest, EAPUnsupported, "the device asks for EAP; set it to PAP, CHAP or MS-CHAPv2")
 	case len(a.login) == 0:
 		return w.refuse(d, v, &a, p, digest, NoCredentials, "the request has no User-Name")
+	case changing:
+		return w.refuse(d, v, &a, p, digest, PasswordChange, "the subscriber's device asks for another password; it is changed in the contract")
 	}
 	s, why, detail := w.identify(d, v, &a, m)
 	if s == nil {
@@ -234,7 +242,7 @@ func (w *worker) refuse(d *device, v View, a *ask, p *packet, digest uint64, why
 		b = appendAttr(b, attrEAPMessage, []byte{4, at(a.eap, 1), 0, 4}) // EAP-Failure (RFC 3579, section 2.6.1)
 	}
 	if w.ms.version != 0 {
-		b = w.ms.appendError(b)
+		b = w.ms.appendError(b, why == PasswordChange)
 	}
 	b = appendProxyStates(b, v)
 	w.out = b

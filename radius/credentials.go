@@ -17,6 +17,8 @@ type ask struct {
 	msChallenge    []byte
 	msResponse     []byte // version 1
 	ms2Response    []byte
+	msChange       []byte // wants another password, by version 1
+	ms2Change      []byte // by version 2
 }
 
 func readAsk(v View) (a ask) {
@@ -54,6 +56,10 @@ func (a *ask) readMicrosoft(sub []byte) {
 			first(&a.msResponse, value)
 		case msCHAP2Response:
 			first(&a.ms2Response, value)
+		case msCHAPChange1, msCHAPChange2:
+			first(&a.msChange, value)
+		case msCHAP2Change:
+			first(&a.ms2Change, value)
 		}
 		sub = sub[sub[1]:]
 	}

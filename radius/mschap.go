@@ -15,6 +15,8 @@ const (
 
 	msCHAPResponse     = 1
 	msCHAPError        = 2
+	msCHAPChange1      = 3 // MS-CHAP-CPW-1
+	msCHAPChange2      = 4 // MS-CHAP-CPW-2
 	msEncryptionPolicy = 7
 	msEncryptionTypes  = 8
 	msCHAPChallenge    = 11
@@ -23,6 +25,7 @@ const (
 	msRecvKey          = 17
 	msCHAP2Response    = 25
 	msCHAP2Success     = 26
+	msCHAP2Change      = 27 // MS-CHAP2-CPW
 )
 
 // Constants of RFC 2759, section 8.7, and RFC 3079, section 3.4.
@@ -192,16 +195,21 @@ func (m *mschap) appendKeysV1(dst []byte, h *hasher, s *secret, requestAuthentic
 	return appendVendor(dst, vendorMicrosoft, msCHAPMPPEKeys, m.mix[:])
 }
 
-// appendError appends MS-CHAP-Error: authentication failure, no retry (RFC 2759, section 6). The code is the same
-// whatever the reason, which is not the subscriber's to read.
-func (m *mschap) appendError(dst []byte) []byte {
+// appendError appends MS-CHAP-Error, without a retry (RFC 2759, section 6). The code is that of a failed authentication
+// whatever the reason, which is not the subscriber's to read; only one who wants another password is told that he cannot
+// have it in this way (ERROR_CHANGING_PASSWORD).
+func (m *mschap) appendError(dst []byte, change bool) []byte {
 	n := 16
 	if m.version == 1 {
 		n = 8
 	}
 	rand.Read(m.mix[:n])
 	text := append(make([]byte, 0, 96), m.ident)
-	text = append(text, "E=691 R=0 C="...)
+	code, message := "E=691 R=0 C=", "Authentication failed"
+	if change {
+		code, message = "E=709 R=0 C=", "The password cannot be changed here"
+	}
+	text = append(text, code...)
 	for _, c := range m.mix[:n] {
 		const digits = "0123456789ABCDEF"
 		text = append(text, digits[c>>4], digits[c&15])
@@ -209,7 +217,7 @@ func (m *mschap) appendError(dst []byte) []byte {
 	if m.version == 1 {
 		text = append(text, " V=2"...)
 	} else {
-		text = append(text, " V=3 M=Authentication failed"...)
+		text = append(append(text, " V=3 M="...), message...)
 	}
 	return appendVendor(dst, vendorMicrosoft, msCHAPError, text)
 }

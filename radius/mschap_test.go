@@ -159,6 +159,33 @@ func TestMSCHAPReject(t *testing.T) {
 	}
 }
 
+// RFC 2548, sections 2.1.6, 2.1.7 and 2.3.4: a change of the password is told that it cannot be had.
+func TestPasswordChangeIsRefused(t *testing.T) {
+	w := newHandler(t, doorConfig())
+	for name, c := range map[string]struct {
+		kind  byte
+		value []byte
+		want  string
+	}{
+		"MS-CHAP-CPW-1": {3, append([]byte{5, 42}, make([]byte, 68)...), `^\x2aE=709 R=0 C=[0-9A-F]{16} V=2$`},
+		"MS-CHAP-CPW-2": {4, append([]byte{6, 42}, make([]byte, 82)...), `^\x2aE=709 R=0 C=[0-9A-F]{16} V=2$`},
+		"MS-CHAP2-CPW":  {27, append([]byte{7, 42}, make([]byte, 64)...), `^\x2aE=709 R=0 C=[0-9A-F]{32} V=3 M=The password cannot be changed here$`},
+		"cut off":       {27, nil, `^\x00E=709 R=0 C=[0-9A-F]{32} V=3 M=The password cannot be changed here$`},
+	} {
+		q := request(t, user("ana@isp"), func(p *layeh.Packet) error {
+			p.Add(26, append([]byte{0, 0, 1, 55, c.kind, byte(2 + len(c.value))}, c.value...))
+			return nil
+		})
+		p := checkedReply(t, q, w.give(q))
+		if text := string(microsoft.MSCHAPError_Get(p)); p.Code != layeh.CodeAccessReject || !regexp.MustCompile(c.want).MatchString(text) {
+			t.Errorf("%s: %s with %q", name, p.Code, text)
+		}
+		if r := w.door.Refusals().Recent("ana@isp", 1); len(r) != 1 || r[0].Reason != PasswordChange {
+			t.Errorf("%s: refusals %+v", name, r)
+		}
+	}
+}
+
 func TestMSCHAPv1(t *testing.T) {
 	w := newHandler(t, doorConfig())
 	ask := func(password string, flags byte) []byte {

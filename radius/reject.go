@@ -13,6 +13,7 @@ type Reason uint8
 const (
 	EAPUnsupported Reason = iota
 	NoCredentials
+	PasswordChange // MS-CHAP: the subscriber's device asks for another password
 	UserUnknown
 	BadPassword
 	ContractState // pending or terminated
@@ -28,7 +29,7 @@ const (
 	refusalLogEvery = time.Minute
 )
 
-var reasonNames = [reasons]string{"EAP_UNSUPPORTED", "NO_CREDENTIALS", "USER_UNKNOWN", "BAD_PASSWORD",
+var reasonNames = [reasons]string{"EAP_UNSUPPORTED", "NO_CREDENTIALS", "PASSWORD_CHANGE", "USER_UNKNOWN", "BAD_PASSWORD",
 	"CONTRACT_STATE", "LOGIN_DISABLED", "BINDING", "BLOCKED", "SERVICE_UNENCODABLE"}
 
 // String is the stable code, such as USER_UNKNOWN.
