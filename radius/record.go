@@ -48,6 +48,8 @@ type Record struct {
 	Cookie         nas.Cookie // from Class; zero when none of ours came back
 	FramedIP       netip.Addr
 	FramedIPv6     []netip.Prefix // Framed-IPv6-Prefix, Delegated-IPv6-Prefix, Framed-IPv6-Address as /128
+	Delegated      []netip.Prefix // those of FramedIPv6 that were delegated
+	Ports          []PortBlock    // public addresses and ports of carrier-grade NAT
 	CallingStation string
 	NASPort        string // NAS-Port-Id, or NAS-Port as a number
 	NASIdentifier  string
@@ -73,11 +75,13 @@ const (
 	OddDelay                          // more than a week: taken as none
 	OddTimestamp                      // Event-Timestamp out of range: not used
 	OddAttribute                      // an attribute whose length or content its type forbids: not used
-	oddities       = 7
+	OddPorts                          // a public address and ports of NAT that make no block: not used
+	oddities       = 8
 )
 
 var oddityNames = [oddities]string{
 	"status_type", "session_id_missing", "counter", "session_time", "delay_time", "event_timestamp", "attribute",
+	"port_block",
 }
 
 // Attributes of accounting (RFC 2865, 2866, 2869, 3162, 4818, 6911).
@@ -132,6 +136,7 @@ type recordParser struct {
 	inGiga, outGiga   uint32
 	inWide, outWide   bool
 	statusSeen, stamp bool
+	nat               translation
 }
 
 func (p *recordParser) attribute(t byte, value []byte) {
@@ -159,8 +164,16 @@ func (p *recordParser) attribute(t byte, value []byte) {
 		r.Multi = string(value)
 	case acctFramedIP:
 		p.framedIP(value)
-	case acctFramedIPv6Prefix, acctDelegatedIPv6Prefix:
+	case acctFramedIPv6Prefix:
 		p.prefix(value)
+	case acctDelegatedIPv6Prefix:
+		if prefix, ok := p.prefix(value); ok {
+			r.Delegated = withPrefix(r.Delegated, prefix)
+		}
+	case attrVendorSpecific:
+		p.nat.vendor(value)
+	case attrExtended1:
+		p.nat.extended(value)
 	case acctFramedIPv6Address:
 		if len(value) != 16 {
 			p.odd |= OddAttribute
@@ -219,7 +232,7 @@ func (p *recordParser) framedIP(value []byte) {
 }
 
 // prefix reads a reserved byte, the length in bits, and as many bytes as hold it (RFC 3162, section 2.3).
-func (p *recordParser) prefix(value []byte) {
+func (p *recordParser) prefix(value []byte) (prefix netip.Prefix, ok bool) {
 	if len(value) < 2 || len(value) > 18 || value[1] > 128 {
 		p.odd |= OddAttribute
 		return
@@ -231,7 +244,9 @@ func (p *recordParser) prefix(value []byte) {
 		p.odd |= OddAttribute
 		return
 	}
-	p.addPrefix(netip.PrefixFrom(netip.AddrFrom16(b), bits).Masked())
+	prefix = netip.PrefixFrom(netip.AddrFrom16(b), bits).Masked()
+	p.addPrefix(prefix)
+	return prefix, true
 }
 
 func (p *recordParser) addPrefix(prefix netip.Prefix) {
@@ -250,6 +265,9 @@ func (p *recordParser) finish() {
 	if r.Seconds > maxSessionTime {
 		r.Seconds, r.TimeKnown = 0, false
 		p.odd |= OddSessionTime
+	}
+	if r.Ports = p.nat.finish(); p.nat.odd {
+		p.odd |= OddPorts
 	}
 	p.octets(&r.Input, p.inGiga, p.inWide)
 	p.octets(&r.Output, p.outGiga, p.outWide)

@@ -16,6 +16,7 @@ var monthly = []struct {
 	storage       string // of a partition
 }{
 	{"session_history", "started_at", "fillfactor = 100"},
+	{"connection_record", "until_at", "fillfactor = 100"},
 	{"usage_day", "day", "fillfactor = 70"}, // a day's row is updated all day
 }
 

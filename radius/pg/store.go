@@ -120,6 +120,10 @@ type family struct {
 	lineage radius.Lineage
 	records []*radius.Record
 	stored  []stored // as they were
+
+	sightings []sighting // the records, and the sessions they went to
+	addresses bool       // one of them may change who had which address
+	access    int64      // found by login, where no record told it
 }
 
 type stored struct {
@@ -138,11 +142,14 @@ func (s *Store) merge(ctx context.Context, tx pgx.Tx, records []radius.Record, e
 	}
 	var changed []change
 	var used usage
+	var was radius.Lineage
 	for _, f := range families {
 		for _, r := range f.records {
 			var at int
 			before := f.lineage.Traffic()
+			was = append(was[:0], f.lineage...)
 			f.lineage, at, _ = f.lineage.Fold(r, s.boots.Of(r))
+			f.sight(was, at, r)
 			used.note(before, f.lineage, at, r, s.Terms)
 		}
 		changed = f.compare(changed)
@@ -153,6 +160,9 @@ func (s *Store) merge(ctx context.Context, tx pgx.Tx, records []radius.Record, e
 		}
 	}
 	if err := write(ctx, tx, changed); err != nil {
+		return err
+	}
+	if err := connect(ctx, tx, families); err != nil {
 		return err
 	}
 	return used.write(ctx, tx)
@@ -287,13 +297,18 @@ func (s *Store) boot(ctx context.Context, tx pgx.Tx, r *radius.Record) error {
 		}
 		after = nas.TextOf(found[len(found)-1].Key.ID)
 		var changed []change
+		var ended []*family
 		for i := range found {
 			closed := found[i].Session
 			if b.End(r.NASIdentifier, &closed) {
 				changed = append(changed, change{before: &found[i].Session, place: found[i].place, after: &closed})
+				ended = append(ended, &family{key: closed.Key, lineage: radius.Lineage{closed}, stored: found[i : i+1]})
 			}
 		}
 		if err := write(ctx, tx, changed); err != nil {
+			return err
+		}
+		if err := connect(ctx, tx, ended); err != nil {
 			return err
 		}
 	}
