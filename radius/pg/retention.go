@@ -27,7 +27,7 @@ func (s *Store) Retain(ctx context.Context, now time.Time, months int) (dropped 
 			return dropped, fmt.Errorf("looking at %s: %w", p.name, err)
 		}
 		switch {
-		case p.first.Before(before) && (kept >= months || !some):
+		case p.first.Before(before) && kept >= months:
 			if err := s.dropMonth(ctx, p.name); err != nil {
 				return dropped, err
 			}
