@@ -27,7 +27,6 @@ const (
 	maxPort       = 65535
 	maxPortBlocks = 64 // of one record
 
-	vendorNokia    = 6527
 	nokiaPortRange = 121 // Alc-Nat-Port-Range: "192.0.2.1 1024-1055,2048-2079 router base"
 
 	huawei            = 2011

@@ -427,4 +427,3 @@ func eachConnection(rows pgx.Rows, f func(connection)) error {
 	})
 	return err
 }
-

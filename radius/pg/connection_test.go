@@ -342,22 +342,6 @@ func TestConnectionOfHalfAYear(t *testing.T) {
 	}
 }
 
-func TestOrphansEnd(t *testing.T) {
-	pool := pgtest.New(t)
-	s := pg.NewStore(pool)
-	put(t, s, rec(radius.KindStart, "a", 0, 0, 0), rec(radius.KindStart, "b", 0, 0, 0))
-	if _, err := pool.Exec(context.Background(), `delete from session_live where session_id = 'a'`); err != nil {
-		t.Fatal(err)
-	}
-	n, err := s.EndConnections(context.Background(), at(700))
-	if err != nil || n != 2 {
-		t.Fatalf("%d ended, %v", n, err)
-	}
-	if got := who(t, s, "100.64.0.9", -1, at(600)); got != "a? b+" {
-		t.Errorf("%q", got)
-	}
-}
-
 // TestPlans wants an index for every table of connections but the two that are empty, with plans made for the values given and
 // with those made for any.
 func TestPlans(t *testing.T) {
