@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,7 +25,9 @@ type Accounting struct {
 	journal  *journal.Journal
 	sessions *Sessions
 	log      zerolog.Logger
-	waiting  sync.Pool // of *pendingAnswer
+	waiting  sync.Pool  // of *pendingAnswer
+	answers  []Answerer // due; of the journal's goroutine
+	drain    atomic.Pointer[Drain]
 	odd      [oddities]prometheus.Counter
 	kept     prometheus.Counter
 	broken   prometheus.Counter
@@ -34,6 +37,7 @@ type Accounting struct {
 func NewAccounting(j *journal.Journal, sessions *Sessions, log zerolog.Logger, metrics prometheus.Registerer) (*Accounting, error) {
 	a := &Accounting{journal: j, sessions: sessions, log: log}
 	a.waiting.New = func() any { return &pendingAnswer{accounting: a} }
+	j.Follow(a.follow)
 	odd := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "enlace_accounting_odd_total", Help: "Accounting records with something in them that cannot be true."}, []string{"what"})
 	for i, name := range oddityNames {
@@ -105,20 +109,41 @@ func (w *pendingAnswer) Durable(payload []byte, err error) {
 		answer.Drop()
 		return
 	}
-	answer.Answer()
-	a.kept.Inc()
-	r, odd, ok := readEntry(payload)
-	if !ok {
-		a.broken.Inc()
+	a.answers = append(a.answers, answer)
+}
+
+// follow answers what has become durable, and then folds it into the table and hands it to the drain: nobody waits for
+// that. The journal calls it from one goroutine, so that each session hears of its records in their order.
+func (a *Accounting) follow(d *journal.Durable) {
+	AnswerAll(a.answers)
+	a.kept.Add(float64(len(a.answers)))
+	clear(a.answers)
+	a.answers = a.answers[:0]
+	p := newParcel(d)
+	d.Each(func(payload []byte, after Cursor) {
+		r, odd, ok := readEntry(payload)
+		if !ok {
+			a.broken.Inc()
+		}
+		for i := 0; odd != 0; i, odd = i+1, odd>>1 {
+			if odd&1 != 0 {
+				a.odd[i].Inc()
+			}
+		}
+		p.add(r, after)
+		if ok && payload[0] != entryApplied && payload[0] != entryClosed { // those have been applied
+			a.sessions.Apply(&r)
+		}
+	})
+	if drain := a.drain.Load(); drain != nil {
+		drain.take(p)
 		return
 	}
-	for i := 0; odd != 0; i, odd = i+1, odd>>1 {
-		if odd&1 != 0 {
-			a.odd[i].Inc()
-		}
-	}
-	a.sessions.Apply(&r)
+	p.free()
 }
+
+// Feed spares a drain of the same journal the reading of what was just written.
+func (a *Accounting) Feed(d *Drain) { a.drain.Store(d) }
 
 // readEntry reads an entry of the journal; ok is false when it is none that this version knows.
 func readEntry(payload []byte) (r Record, odd Oddity, ok bool) {

@@ -43,6 +43,7 @@ type Drain struct {
 	now      func() time.Time
 	oldest   atomic.Int64 // when the oldest record that is not stored was received, µs since 1970; 0: none
 	m        drainMetrics
+	letters  letterbox
 }
 
 type drainMetrics struct {
@@ -164,6 +165,10 @@ func (d *Drain) gather(ctx context.Context, reader *journal.Reader, b *drainBatc
 	b.records, b.after = b.records[:0], b.after[:0]
 	var soon context.Context
 	for len(b.records) < batchRecords {
+		if p := d.letters.take(reader.Cursor(), d.journal.End(), max(batchRecords-len(b.records), batchRecords/2)); p != nil {
+			d.pack(b, p, reader)
+			continue
+		}
 		payload, err := reader.TryNext()
 		if payload == nil && err == nil {
 			wait := ctx
@@ -199,6 +204,19 @@ func (d *Drain) gather(ctx context.Context, reader *journal.Reader, b *drainBatc
 	}
 	return false, nil
 }
+
+// pack adds a parcel to a batch.
+func (d *Drain) pack(b *drainBatch, p *parcel, reader *journal.Reader) {
+	if received := p.records[0].Received; len(b.records) == 0 && !received.IsZero() {
+		d.oldest.Store(received.UnixMicro())
+	}
+	b.records, b.after = append(b.records, p.records...), append(b.after, p.after...)
+	reader.Skip(p.to())
+	p.free()
+}
+
+// take keeps records that were just read for the next batch.
+func (d *Drain) take(p *parcel) { d.letters.put(p) }
 
 // move stores records, trying until it is done. A record that storage refuses is found by halving, counted and passed
 // over: the others must not wait for it.

@@ -30,6 +30,7 @@ type Sessions struct {
 	open     atomic.Int64
 	devices  sync.Map // nas.DeviceID -> *atomic.Int64: open sessions
 	boots    Boots
+	booting  atomic.Int64 // boots whose sessions are still being ended
 	observer atomic.Pointer[Observer]
 }
 
@@ -97,6 +98,9 @@ func (t *Sessions) Apply(r *Record) Change {
 	case KindOn, KindOff:
 		return t.boot(r)
 	}
+	if t.booting.Load() > 0 {
+		t.bootFirst(r)
+	}
 	sh := t.shard(r.Key)
 	if r.Kind != KindApplied { // of which nobody is told
 		sh.telling.Lock()
@@ -155,29 +159,6 @@ func (l Lineage) causeOf(start time.Time) uint32 {
 		}
 	}
 	return 0
-}
-
-// boot ends the sessions that an Accounting-On or -Off ends.
-func (t *Sessions) boot(r *Record) Change {
-	b := BootOf(r)
-	t.boots.Note(r)
-	change := Unchanged
-	for i := range t.shards {
-		sh := &t.shards[i]
-		doomed := sh.openOnes(func(s *Session) bool { return s.Key.Device == r.Key.Device && b.ends(r.NASIdentifier, s) })
-		for _, s := range doomed {
-			if t.end(s.Key, r.Received, func(s *Session) bool {
-				if !b.ends(r.NASIdentifier, s) {
-					return false
-				}
-				s.infer(b.By, b.At, CauseNASReboot)
-				return !s.Open()
-			}) {
-				change = Closed
-			}
-		}
-	}
-	return change
 }
 
 // Settle ends an open session that is the ended one given, when its records so far do not go beyond that: storage has

@@ -185,6 +185,9 @@ func (n *node) prepare() (err error) {
 	})
 	p.changed, p.kick = n.reconciler.Changed, n.reconciler.Kick
 	n.drain, err = radius.NewDrain(n.journal, n.stores.sessions, n.sessions, n.clock.Now, n.log, n.metrics)
+	if err == nil {
+		n.accounting.Feed(n.drain)
+	}
 	return err
 }
 

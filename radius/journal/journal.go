@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -62,6 +63,29 @@ type Waiter interface {
 	Durable(payload []byte, err error)
 }
 
+// Durable is records that have become durable together.
+type Durable struct {
+	From, To Cursor // before the first and after the last of them
+	frames   []byte
+	records  []waiting
+}
+
+// Len is the number of the records.
+func (d *Durable) Len() int { return len(d.records) }
+
+// Each calls f with every record, in order, and the place after it. A payload is valid during the call only.
+func (d *Durable) Each(f func(payload []byte, after Cursor)) {
+	at := 0
+	for _, r := range d.records {
+		f(d.frames[at+frameBytes:r.end], Cursor{d.From.Segment, d.From.Offset + int64(r.end)})
+		at = r.end
+	}
+}
+
+// Follow has f called with the records of each write, from the goroutine that tells the waiters, when all of them have
+// been told and before readers see the records. What is durable already is not told.
+func (j *Journal) Follow(f func(*Durable)) { j.followed.Store(&f) }
+
 // Journal is a folder of segments, open for writing.
 type Journal struct {
 	cfg  Config
@@ -77,6 +101,7 @@ type Journal struct {
 	told     chan struct{} // closed and replaced when a durable end moves
 	drained  Cursor
 
+	followed  atomic.Pointer[func(*Durable)]
 	wake      chan struct{} // there is something pending, or closing
 	completed chan *batch   // written, waiters not yet told
 	free      chan *batch
@@ -326,6 +351,10 @@ func (j *Journal) tell() {
 			b.records[i].waiter = nil
 		}
 		if b.err == nil {
+			if f := j.followed.Load(); f != nil {
+				to := Cursor{b.written.number, b.written.end}
+				(*f)(&Durable{From: Cursor{to.Segment, to.Offset - int64(len(b.frames))}, To: to, frames: b.frames, records: b.records})
+			}
 			j.reached(b.written)
 		}
 		if cap(b.frames) > 4<<20 {

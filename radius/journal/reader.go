@@ -114,6 +114,14 @@ func (j *Journal) NewReader(from Cursor) *Reader { return &Reader{j: j, at: from
 // Cursor is after the record that Next returned last.
 func (r *Reader) Cursor() Cursor { return r.at }
 
+// Skip goes on to a place that lies further on.
+func (r *Reader) Skip(to Cursor) {
+	if to.Segment != r.at.Segment {
+		r.Close()
+	}
+	r.buf, r.used, r.at = r.buf[:0], 0, to
+}
+
 // Close lets go of the file.
 func (r *Reader) Close() {
 	if r.file != nil {
