@@ -15,11 +15,23 @@ type accessJSON struct {
 	ID       int64  `json:"id"`
 	Login    string `json:"login"`
 	Disabled bool   `json:"disabled"`
+	accessFieldsJSON
 }
 
 type newAccessJSON struct {
 	Login    string `json:"login" minLength:"1" maxLength:"200"`
-	Password string `json:"password" minLength:"1" maxLength:"128"`
+	Password string `json:"password,omitempty" maxLength:"128" doc:"Needed unless the line says no_password"`
+	accessFieldsJSON
+}
+
+func (j *newAccessJSON) access() (contracts.Access, error) {
+	a, err := j.accessFieldsJSON.access()
+	a.Login = j.Login
+	return a, err
+}
+
+func accessJSONOf(a *contracts.Access, disabled bool) accessJSON {
+	return accessJSON{int64(a.ID), a.Login, disabled, accessFieldsJSON{a.SessionLimit, accessLineJSONOf(&a.Line)}}
 }
 
 type contractFieldsJSON struct {
@@ -92,7 +104,7 @@ func contractJSONOf(d *contracts.Dossier, now time.Time) contractJSON {
 		DueDay: c.DueDay, Timing: string(c.Timing), BillingAnchor: civilOf(c.BillingAnchor), Status: string(span.Status), Outcome: span.Outcome.String(),
 		Rule: span.Why.Rule, Since: span.From.UTC(), Until: instantOf(span.Until), Accesses: []accessJSON{}}
 	for _, a := range c.Accesses {
-		out.Accesses = append(out.Accesses, accessJSON{int64(a.ID), a.Login, slices.Contains(span.Disabled, a.ID)})
+		out.Accesses = append(out.Accesses, accessJSONOf(&a, slices.Contains(span.Disabled, a.ID)))
 	}
 	return out
 }
@@ -112,8 +124,12 @@ func (f *contractFieldsJSON) contract(zone *time.Location) (*contracts.Contract,
 	c := &contracts.Contract{CustomerID: contracts.CustomerID(f.CustomerID), PlanID: contracts.PlanID(f.PlanID), Zone: zone, DueDay: f.DueDay,
 		Timing: contracts.Timing(f.Timing), StartsPending: f.StartsPending, AutoBlock: on(f.AutoBlock), TrustEnabled: on(f.TrustEnabled), Exempt: f.Exempt}
 	var passwords []string
-	for _, a := range f.Accesses {
-		c.Accesses, passwords = append(c.Accesses, contracts.Access{Login: a.Login}), append(passwords, a.Password)
+	for i := range f.Accesses {
+		a, err := f.Accesses[i].access()
+		if err != nil {
+			return nil, nil, err
+		}
+		c.Accesses, passwords = append(c.Accesses, a), append(passwords, f.Accesses[i].Password)
 	}
 	var err error
 	if f.Zone != "" {
@@ -186,6 +202,7 @@ func (s *server) contractsAPI(a huma.API) {
 	s.timelineAPI(a)
 	s.actsAPI(a)
 	s.accessesAPI(a)
+	s.linesAPI(a)
 }
 
 type refusalJSON struct {
@@ -317,11 +334,14 @@ func (s *server) accessesAPI(a huma.API) {
 		Body newAccessJSON
 	}
 	operation(s, a, "POST", "/contracts/{id}/accesses", "create-access", "One more login for a contract", func(ctx context.Context, in *add) (*created[accessJSON], error) {
-		a := contracts.Access{Login: in.Body.Login}
+		a, err := in.Body.access()
+		if err != nil {
+			return nil, err
+		}
 		if err := s.Contracts.AddAccess(ctx, actorOf(ctx), s.Now(), contracts.ContractID(in.ID), &a, in.Body.Password); err != nil {
 			return nil, err
 		}
-		return recorded(accessJSON{ID: int64(a.ID), Login: a.Login}), nil
+		return recorded(accessJSONOf(&a, false)), nil
 	})
 	type password struct {
 		ID     int64 `path:"id" minimum:"1"`

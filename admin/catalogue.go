@@ -29,7 +29,6 @@ var portuguese = map[string]string{
 	"Activate":                           "Ativar",
 	"Activated":                          "Ativado",
 	"Add access":                         "Adicionar acesso",
-	"Add":                                "Adicionar",
 	"Address":                            "Endereço",
 	"Afterwards (postpaid)":              "Depois do uso (pós-pago)",
 	"All of them":                        "Ver todas",

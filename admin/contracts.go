@@ -35,6 +35,7 @@ func (Standing) loginOf(sent string) string { return strings.TrimSpace(sent) }
 type accessView struct {
 	contracts.Access
 	Disabled bool
+	Marks    []lineMark
 	Sessions []sessionView
 	Last     *radius.Session // the latest closed session, when none is open
 }
@@ -122,8 +123,8 @@ func (s *server) viewContract(r *http.Request, p *page, number contracts.Contrac
 	}
 	names := deviceNames(devices)
 	for _, a := range c.Accesses {
-		av := accessView{Access: a, Disabled: slices.Contains(v.Span.Disabled, a.ID)}
-		open, err := s.Sessions.OpenSessions(ctx, SessionFilter{Login: a.Login, Limit: 20})
+		av := accessView{Access: a, Disabled: slices.Contains(v.Span.Disabled, a.ID), Marks: p.summary(&a, names)}
+		open, err := s.Sessions.OpenSessions(ctx, SessionFilter{Login: a.Login, Access: a.ID, Limit: 20})
 		if err != nil {
 			return nil, err
 		}
@@ -315,27 +316,6 @@ func (s *server) createContract(w http.ResponseWriter, r *http.Request, p *page)
 	}
 	s.say(r, true, p.T("Contract %s is recorded.", strconv.FormatInt(int64(c.ID), 10)))
 	http.Redirect(w, r, contractPath(c.ID), http.StatusSeeOther)
-	return nil
-}
-
-func (s *server) addAccess(w http.ResponseWriter, r *http.Request, p *page) error {
-	number, err := id[contracts.ContractID](r, "id")
-	if err != nil {
-		return err
-	}
-	f, err := formOf(r)
-	if err != nil {
-		return err
-	}
-	a := contracts.Access{Login: f.get("login")}
-	if err := s.Contracts.AddAccess(r.Context(), p.actor(), p.now, number, &a, f.get("password")); err != nil {
-		if done, err := s.sayRefused(r, p, err); !done {
-			return err
-		}
-	} else {
-		s.say(r, true, p.T("Access %s is recorded.", f.get("login")))
-	}
-	http.Redirect(w, r, contractPath(number), http.StatusSeeOther)
 	return nil
 }
 

@@ -194,7 +194,8 @@ type Sessions interface {
 
 // SessionFilter selects open sessions; zero values do not filter.
 type SessionFilter struct {
-	Login      string // exactly
+	Login      string             // exactly
+	Access     contracts.AccessID // beside Login: also sessions that bear another name and are this access's
 	Device     nas.DeviceID
 	Query      string // part of a login, an address or a calling station
 	AfterLogin string // only logins after this one: the last of the page before

@@ -139,7 +139,11 @@ func (s *server) panel(m *http.ServeMux) {
 
 	page("GET /contracts/{id}", s.contractPage)
 	page("POST /contracts/{id}/acts/{act}", s.act)
-	page("POST /contracts/{id}/accesses", s.addAccess)
+	page("GET /contracts/{id}/accesses/new", s.accessPage)
+	page("POST /contracts/{id}/accesses", s.saveAccess)
+	page("GET /contracts/{id}/accesses/{access}", s.accessPage)
+	page("POST /contracts/{id}/accesses/{access}", s.saveAccess)
+	page("POST /contracts/{id}/accesses/{access}/clear-binding", s.clearBinding)
 	page("POST /contracts/{id}/accesses/{access}/password", s.setPassword)
 	page("GET /logins", s.loginPage)
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"enlace/contracts"
 	"enlace/nas"
 	"enlace/radius"
 )
@@ -42,7 +43,8 @@ func (s *Store) LoadOpenSessions(ctx context.Context, node string, f func(radius
 
 // Filter selects open sessions; zero fields select all.
 type Filter struct {
-	Login  string // exactly
+	Login  string             // exactly
+	Access contracts.AccessID // beside Login: also sessions that bear another name and are this access's
 	Device nas.DeviceID
 	// Query is found in the login, the calling station, or at the start of an address.
 	Query      string
@@ -54,13 +56,13 @@ type Filter struct {
 // Limit.
 func (s *Store) OpenSessions(ctx context.Context, f Filter) ([]radius.Session, error) {
 	rows, err := s.pool.Query(ctx, `select `+listed("l.", liveColumns)+` from session_live l
-		where ($1 = '' or login = $1)
+		where ($1 = '' or login = $1 or ($6 <> 0 and access_id = $6))
 			and ($2 = 0 or device_id = $2)
 			and ($3 = '' or login ilike '%' || $3 || '%' or calling_station ilike '%' || $3 || '%'
 				or host(framed_ip) like $3 || '%' or array_to_string(framed_ipv6, ' ') like '%' || $3 || '%')
 			and login > $4 collate "C"
 		order by login collate "C" fetch first $5 rows with ties`,
-		nas.TextOf(f.Login), int64(f.Device), likeText(f.Query), nas.TextOf(f.AfterLogin), limit(f.Limit))
+		nas.TextOf(f.Login), int64(f.Device), likeText(f.Query), nas.TextOf(f.AfterLogin), limit(f.Limit), int64(f.Access))
 	if err != nil {
 		return nil, fmt.Errorf("listing open sessions: %w", err)
 	}
