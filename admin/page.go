@@ -219,7 +219,7 @@ var conflictTexts = map[string]string{
 	"idempotency": "That payment id belongs to another payment", "duplicate_name": "The name is already taken",
 	"duplicate_login": "The login is already taken", "duplicate_document": "The document belongs to another customer",
 	"duplicate_source": "The source belongs to another access server with the same NAS-Identifier", "duplicate_certificate": "The certificate belongs to another access server",
-	"unreachable": "The access server has no address for commands",
+	"unreachable":   "The access server has no address for commands",
 	"address_taken": "The address or network belongs to another access", "mark_taken": "Another access is already recognised by that",
 }
 

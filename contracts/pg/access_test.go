@@ -13,7 +13,7 @@ import (
 func (h *house) bras(name, source string) int64 {
 	h.Helper()
 	var id int64
-	h.must(h.Pool.QueryRow(ctx, `insert into device (name, source, secret_sealed, dialect, created_at) values ($1, $2, '', 'standard', now()) returning id`,
+	h.must(h.Pool.QueryRow(ctx, `insert into device (name, source, secret_sealed, dialect, created_at, observed_since) values ($1, $2, '', 'standard', now(), now()) returning id`,
 		name, source).Scan(&id))
 	return id
 }
