@@ -36,12 +36,13 @@ const (
 // reply is an answer that is remembered, and that can be sent later from another goroutine. The worker owns it except
 // while it is pending; then only Answer, AnswerAll and Drop touch it.
 type reply struct {
-	state  atomic.Uint32
-	key    replyKey
-	place  int    // in the ring
+	// What a lookup reads comes first, together.
 	digest uint64 // of the whole request datagram
 	at     time.Duration
+	state  atomic.Uint32
+	place  int // in the ring
 	letter letter
+	key    replyKey
 
 	// Of one that is sent later.
 	worker   *worker
