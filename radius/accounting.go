@@ -88,6 +88,9 @@ func (a *Accounting) Submit(dev *nas.Device, datagram []byte, from netip.AddrPor
 	return true
 }
 
+// Load implements AccountingSink.
+func (a *Accounting) Load() float64 { return a.journal.Load() }
+
 func putEntryHead(b []byte, what byte, at time.Time, d nas.DeviceID) {
 	b[0] = what
 	binary.BigEndian.PutUint64(b[1:], uint64(at.UnixMicro()))

@@ -65,6 +65,7 @@ type Door struct {
 	seed           maphash.Seed
 	started        time.Time
 	pending        atomic.Int64 // accounting replies that wait for durability
+	admission      admission
 	warnings       interval
 	panics         interval
 
@@ -93,7 +94,7 @@ func New(c Config) (*Door, error) {
 		d.acctAddrs, err = d.listen(portAcct, c.AcctAddrs, workers)
 	}
 	if err == nil {
-		d.metrics, err = newMetrics(c.Metrics, c.Directory, d.delay, c.Now)
+		d.metrics, err = newMetrics(c.Metrics, d)
 	}
 	if err != nil {
 		d.Close()

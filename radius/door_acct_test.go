@@ -47,6 +47,8 @@ func (s *slowSink) Submit(dev *nas.Device, datagram []byte, from netip.AddrPort,
 	return true
 }
 
+func (s *slowSink) Load() float64 { return 0 }
+
 // held is the i-th reply that waits.
 func (s *slowSink) held(i int) Answerer {
 	s.mu.Lock()

@@ -9,7 +9,8 @@ import (
 	"syscall"
 )
 
-// receiveBuffer is asked of the kernel for every socket, which grants what net.core.rmem_max allows.
+// receiveBuffer is asked of the kernel for every socket. Without the capability CAP_NET_ADMIN it grants what
+// net.core.rmem_max allows.
 const receiveBuffer = 4 << 20
 
 // bind opens n sockets on one address, steered by Identifier. An address without a host (":1812") stands for every IPv4
@@ -105,7 +106,7 @@ func open(a netip.AddrPort, share bool) (*net.UDPConn, error) {
 		return nil, err
 	}
 	c := pc.(*net.UDPConn)
-	_ = c.SetReadBuffer(receiveBuffer) // a smaller buffer serves too
+	widen(c, receiveBuffer)
 	return c, nil
 }
 

@@ -2,7 +2,6 @@ package radius
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -23,6 +22,7 @@ const (
 	dropBackend       // the directory is staler than allowed
 	dropQueueFull     // the accounting sink took no more
 	dropInProgress    // retransmission of what is being answered
+	dropShed          // Interim-Updates that gave way (admission.go)
 	dropTooLong       // the reply would not fit a packet
 	dropPanic         // the handler failed
 	dropUnsent        // the system refused to send
@@ -31,7 +31,7 @@ const (
 
 var dropNames = [dropReasons]string{
 	"unknown_device", "malformed", "code", "bad_authenticator", "message_authenticator_missing",
-	"proxy_state", "bad_message_authenticator", "backend", "queue_full", "in_progress", "reply_too_long", "panic", "unsent",
+	"proxy_state", "bad_message_authenticator", "backend", "queue_full", "in_progress", "shed", "reply_too_long", "panic", "unsent",
 }
 
 // port tells the two doors apart.
@@ -75,7 +75,7 @@ type deviceSeries struct {
 	resentFromCache prometheus.Counter
 }
 
-func newMetrics(reg prometheus.Registerer, dir *Directory, delay *delayer, now func() time.Time) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer, d *Door) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "enlace_radius_requests_total", Help: "Well-formed packets of known devices, by code."}, []string{"device", "code"}),
@@ -91,11 +91,13 @@ func newMetrics(reg prometheus.Registerer, dir *Directory, delay *delayer, now f
 	}
 	collectors := []prometheus.Collector{m.requests, m.replies, m.dropped, m.resent, m.vec,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "enlace_radius_directory_subscribers", Help: "Logins in memory."}, func() float64 { return float64(dir.Len()) }),
+			Name: "enlace_radius_directory_subscribers", Help: "Logins in memory."}, func() float64 { return float64(d.directory.Len()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "enlace_radius_directory_age_seconds", Help: "How long ago the directory was known to be complete."}, func() float64 { return dir.Age(now()).Seconds() }),
+			Name: "enlace_radius_directory_age_seconds", Help: "How long ago the directory was known to be complete."}, func() float64 { return d.directory.Age(d.now()).Seconds() }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "enlace_radius_delayed_rejects", Help: "Refusals waiting for their delay to end."}, func() float64 { return float64(delay.waiting()) }),
+			Name: "enlace_radius_delayed_rejects", Help: "Refusals waiting for their delay to end."}, func() float64 { return float64(d.delay.waiting()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "enlace_radius_socket_overflows_total", Help: "Datagrams that the kernel dropped because a socket's buffer was full."}, func() float64 { return float64(d.overflows()) }),
 	}
 	for _, c := range collectors {
 		if err := reg.Register(c); err != nil {

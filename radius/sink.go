@@ -16,6 +16,8 @@ type AccountingSink interface {
 	// False says that the sink cannot take it (its queue is full): answer is not called, nothing is sent, and the access
 	// server tries again.
 	Submit(dev *nas.Device, datagram []byte, from netip.AddrPort, receivedAt time.Time, answer Answerer) bool
+	// Load is how full the queue is, from 0 to 1, where Submit returns false. It is asked for every Interim-Update.
+	Load() float64
 }
 
 // Answerer is a prebuilt reply that waits for its reason to be sent.

@@ -16,6 +16,7 @@ type socket struct {
 	raw    syscall.RawConn
 	info   bool // bound to every address: replies must name the one that was asked
 	unsent func(to netip.AddrPort, errno syscall.Errno)
+	memory *socketMemory
 }
 
 func newSocket(w *worker, conn *net.UDPConn) (*socket, error) {
@@ -23,7 +24,7 @@ func newSocket(w *worker, conn *net.UDPConn) (*socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("radius: the socket of %s: %w", conn.LocalAddr(), err)
 	}
-	s := &socket{worker: w, conn: conn, raw: raw, info: localAddr(conn).Addr().IsUnspecified()}
+	s := &socket{worker: w, conn: conn, raw: raw, info: localAddr(conn).Addr().IsUnspecified(), memory: newSocketMemory()}
 	s.unsent = s.refused
 	return s, nil
 }
@@ -44,6 +45,9 @@ func (s *socket) serve() {
 			continue
 		}
 		p.now, p.tick = w.door.now(), w.tick()
+		if in.n == batchSize {
+			s.gauge(p.tick)
+		}
 		for i := range in.n {
 			p.datagram, p.from, p.oob = in.datagram(i), in.from(i), in.replyInfo(i)
 			if !w.door.identify(p) {

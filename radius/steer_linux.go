@@ -80,3 +80,10 @@ func replyInfo(oob []byte) []byte {
 	}
 	return oob
 }
+
+// widen asks for a receive buffer of this many bytes: a smaller one serves too.
+func widen(c *net.UDPConn, bytes int) {
+	if raw, err := c.SyscallConn(); err == nil && setOption(raw, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bytes) != nil {
+		_ = setOption(raw, unix.SOL_SOCKET, unix.SO_RCVBUF, bytes)
+	}
+}

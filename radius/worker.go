@@ -83,6 +83,10 @@ func (w *worker) handle(p *packet) []byte {
 		return r.letter.bytes
 	}
 	if v.Code() == CodeAccountingRequest {
+		if w.door.sheds(v, p.tick) {
+			series.dropped[dropShed].Inc()
+			return nil
+		}
 		w.account(d, v, p, digest, series)
 		return nil
 	}

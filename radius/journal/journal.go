@@ -222,6 +222,16 @@ func (j *Journal) Append(w Waiter, parts ...[]byte) bool {
 	return true
 }
 
+// Load is how full the queue of records that wait to be written is, from 0 to 1, where Append refuses.
+func (j *Journal) Load() float64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.refusing || j.closing {
+		return 1
+	}
+	return min(1, max(float64(len(j.pending.records))/float64(j.cfg.PendingRecords), float64(len(j.pending.frames))/float64(j.cfg.PendingBytes)))
+}
+
 func (j *Journal) nudge() {
 	select {
 	case j.wake <- struct{}{}:

@@ -235,6 +235,9 @@ func TestRefusesWhatItCannotHold(t *testing.T) {
 			t.Fatal("the queue has no bound")
 		}
 	}
+	if load := j.Load(); load != 1 {
+		t.Errorf("a full queue says that it is %v full", load)
+	}
 	close(hold)
 	if !refused {
 		t.Fatal("never refused")
@@ -246,7 +249,16 @@ func TestRefusesWhatItCannotHold(t *testing.T) {
 	`), "enlace_journal_refused_total"); err != nil {
 		t.Error(err)
 	}
+	for j.Load() > 0 && time.Now().Before(deadline) {
+		time.Sleep(time.Millisecond)
+	}
+	if load := j.Load(); load != 0 {
+		t.Errorf("an empty queue says that it is %v full", load)
+	}
 	_ = j.Close()
+	if load := j.Load(); load != 1 {
+		t.Errorf("a closed queue says that it is %v full", load)
+	}
 	if j.Append(nil, []byte("z")) {
 		t.Error("took a record when closed")
 	}
