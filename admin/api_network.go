@@ -8,31 +8,44 @@ import (
 
 	"enlace/contracts"
 	"enlace/nas"
+	"enlace/radius"
 )
 
 type sessionJSON struct {
-	DeviceID       int64     `json:"device_id"`
-	Device         string    `json:"device"`
-	SessionID      string    `json:"session_id" doc:"Acct-Session-Id; bytes that are not printable as \\x and hexadecimal"`
-	Login          string    `json:"login"`
-	ContractID     int64     `json:"contract_id,omitempty"`
-	Status         string    `json:"status,omitempty"`
-	Applied        string    `json:"applied,omitempty" doc:"Service that the access server applies, where it is known" example:"FULL 500M/250M"`
-	Wanted         string    `json:"wanted,omitempty" doc:"Service that the contract says"`
-	Settled        bool      `json:"settled" doc:"Whether applied is what is wanted"`
-	FramedIP       string    `json:"framed_ip,omitempty"`
-	FramedIPv6     []string  `json:"framed_ipv6"`
-	CallingStation string    `json:"calling_station,omitempty"`
-	StartedAt      time.Time `json:"started_at"`
-	LastSeenAt     time.Time `json:"last_seen_at"`
-	InputOctets    uint64    `json:"input_octets" doc:"From the subscriber"`
-	OutputOctets   uint64    `json:"output_octets" doc:"To the subscriber"`
+	DeviceID       int64      `json:"device_id"`
+	Device         string     `json:"device"`
+	SessionID      string     `json:"session_id" doc:"Acct-Session-Id; bytes that are not printable as \\x and hexadecimal"`
+	Login          string     `json:"login"`
+	ContractID     int64      `json:"contract_id,omitempty"`
+	Status         string     `json:"status,omitempty"`
+	Applied        string     `json:"applied,omitempty" doc:"Service that the access server applies, where it is known" example:"FULL 500M/250M"`
+	Wanted         string     `json:"wanted,omitempty" doc:"Service that the contract says"`
+	Settled        bool       `json:"settled" doc:"Whether applied is what is wanted"`
+	FramedIP       string     `json:"framed_ip,omitempty"`
+	FramedIPv6     []string   `json:"framed_ipv6"`
+	CallingStation string     `json:"calling_station,omitempty"`
+	StartedAt      time.Time  `json:"started_at"`
+	LastSeenAt     time.Time  `json:"last_seen_at"`
+	State          string     `json:"state" enum:"online,stale,closed" doc:"stale: its access server no longer reports it; it does not count for limits"`
+	StoppedAt      *time.Time `json:"stopped_at,omitempty" doc:"End of a closed session; estimated unless closed_by is stop"`
+	ClosedBy       string     `json:"closed_by,omitempty" enum:"stop,accounting-on,accounting-off,replaced,stale,gone" doc:"How the end is known: all but stop are inferred, and undone when the access server goes on reporting the session"`
+	TerminateCause string     `json:"terminate_cause,omitempty" doc:"Acct-Terminate-Cause" example:"Lost-Carrier"`
+	MultiSessionID string     `json:"multi_session_id,omitempty" doc:"Acct-Multi-Session-Id"`
+	InputOctets    uint64     `json:"input_octets" doc:"From the subscriber"`
+	OutputOctets   uint64     `json:"output_octets" doc:"To the subscriber"`
 }
 
 func sessionJSONOf(v *sessionView) sessionJSON {
 	out := sessionJSON{DeviceID: int64(v.Key.Device), Device: v.Device, SessionID: nas.TextOf(v.Key.ID), Login: nas.TextOf(v.Login), Applied: serviceText(v.Applied),
 		Settled: v.Settled(), FramedIPv6: []string{}, CallingStation: nas.TextOf(v.CallingStation), StartedAt: v.StartedAt.UTC(), LastSeenAt: v.LastSeen.UTC(),
-		InputOctets: v.Input, OutputOctets: v.Output}
+		InputOctets: v.Input, OutputOctets: v.Output, State: "online", ClosedBy: string(v.ClosedBy), TerminateCause: radius.CauseName(v.Cause),
+		MultiSessionID: nas.TextOf(v.Multi)}
+	switch {
+	case !v.Open():
+		out.State, out.StoppedAt = "closed", &v.Stopped
+	case v.Stale():
+		out.State = "stale"
+	}
 	if v.Known {
 		out.ContractID, out.Status, out.Wanted = int64(v.Standing.Contract), string(v.Standing.Status), serviceText(&v.Standing.Service)
 	}
@@ -128,6 +141,27 @@ func (s *server) networkAPI(a huma.API) {
 		}
 		if len(open) >= in.Limit {
 			out.Next = nas.TextOf(open[len(open)-1].Login)
+		}
+		return reply(out), nil
+	})
+	type past struct {
+		Login string `query:"login" required:"true" maxLength:"200"`
+		Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	}
+	operation(s, a, "GET", "/sessions/closed", "list-closed-sessions", "A login's closed sessions, the latest first", func(ctx context.Context, in *past) (*body[listing[sessionJSON]], error) {
+		closed, err := s.Sessions.History(ctx, in.Login, in.Limit)
+		if err != nil {
+			return nil, err
+		}
+		devices, err := s.Devices.Devices(ctx)
+		if err != nil {
+			return nil, err
+		}
+		names, p := deviceNames(devices), &page{now: s.Now(), zone: s.Zone}
+		out := listOf[sessionJSON](nil)
+		for _, o := range closed {
+			v := s.viewSession(p, o, names)
+			out.Items = append(out.Items, sessionJSONOf(&v))
 		}
 		return reply(out), nil
 	})

@@ -68,6 +68,7 @@ func keysUsed(t *testing.T) map[string]bool {
 	addLabels(used, outcomeLabels)
 	addLabels(used, factLabels)
 	addLabels(used, reasonLabels)
+	addLabels(used, closedLabels)
 	addLabels(used, methodLabels)
 	addLabels(used, accountLabels)
 	addLabels(used, entryLabels)

@@ -38,6 +38,22 @@ func (s *server) viewSession(p *page, o radius.Session, devices map[nas.DeviceID
 	return v
 }
 
+// closedLabels say how a session's end is known.
+var closedLabels = map[radius.ClosedBy]string{
+	radius.ClosedByStop: "the access server's Stop", radius.ClosedByOn: "a restart of the access server",
+	radius.ClosedByOff: "a shutdown of the access server", radius.ClosedByReuse: "a later session in its place",
+	radius.ClosedByStale: "silence: no longer reported", radius.ClosedByGone: "the access server, which does not know it",
+}
+
+// closedText says why a session ended, with its Acct-Terminate-Cause where there is one.
+func closedText(p *page, o *radius.Session) string {
+	text := p.T(closedLabels[o.ClosedBy])
+	if cause := radius.CauseName(o.Cause); cause != "" {
+		text += " (" + cause + ")"
+	}
+	return text
+}
+
 // deviceNames by number.
 func deviceNames(list []nas.Device) map[nas.DeviceID]string {
 	names := make(map[nas.DeviceID]string, len(list))

@@ -84,6 +84,7 @@ func (t *Sessions) Adopt(s Session) bool {
 		sh.mu.Unlock()
 		return false
 	}
+	s.attention = attention{heard: s.LastSeen.Unix()}
 	sh.byKey[s.Key] = Lineage{s}
 	t.count(nil, &s)
 	sh.mu.Unlock()

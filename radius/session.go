@@ -47,6 +47,8 @@ type Session struct {
 	// again. Zero of other sessions.
 	ClosedAt time.Time
 	Cause    uint32 // Acct-Terminate-Cause
+
+	attention
 }
 
 // Open reports whether the session is not known to have ended.

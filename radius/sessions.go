@@ -26,12 +26,15 @@ type Observer interface {
 type Sessions struct {
 	seed     maphash.Seed
 	shards   [sessionShards]sessionShard
-	logins   [sessionShards]loginShard
+	owners   [sessionShards]ownerShard
 	open     atomic.Int64
-	devices  sync.Map // nas.DeviceID -> *atomic.Int64: open sessions
+	devices  sync.Map // nas.DeviceID -> *life
 	boots    Boots
 	booting  atomic.Int64 // boots whose sessions are still being ended
 	observer atomic.Pointer[Observer]
+
+	listening atomic.Int64 // Unix seconds: silence before is our own
+	swept     atomic.Int64 // Unix seconds: the last Sweep
 }
 
 const (
@@ -53,17 +56,12 @@ type endedKey struct {
 	until time.Time
 }
 
-type loginShard struct {
-	mu      sync.RWMutex
-	byLogin map[string][]nas.SessionKey
-}
-
 // NewSessions is an empty table.
 func NewSessions() *Sessions {
 	t := &Sessions{seed: maphash.MakeSeed()}
 	for i := range t.shards {
 		t.shards[i].byKey = map[nas.SessionKey]Lineage{}
-		t.logins[i].byLogin = map[string][]nas.SessionKey{}
+		t.owners[i].byOwner = map[owner]owned{}
 	}
 	return t
 }
@@ -86,6 +84,7 @@ func (t *Sessions) Restore(s Session) {
 	sh := t.shard(s.Key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	s.heard = s.LastSeen.Unix()
 	sh.byKey[s.Key] = append(sh.byKey[s.Key], s)
 	t.count(nil, &s)
 }
@@ -107,11 +106,19 @@ func (t *Sessions) Apply(r *Record) Change {
 		defer sh.telling.Unlock()
 	}
 	booted := t.boots.Of(r)
+	alive := t.life(r.Key.Device)
+	reported := r.Kind != KindApplied && r.Kind != KindClosed
+	if reported {
+		alive.hear(r.Received.Unix())
+	}
 	sh.mu.Lock()
 	sh.forget(r.Received)
 	lineage := sh.byKey[r.Key]
 	before, wasOpen := lineage.current()
 	lineage, at, change := lineage.Fold(r, booted)
+	if reported && at >= 0 {
+		lineage[at].hear(r.sent().Unix(), t.listening.Load())
+	}
 	after, isOpen := lineage.current()
 	if len(lineage) > 0 {
 		sh.byKey[r.Key] = lineage
@@ -211,70 +218,63 @@ func (t *Sessions) Get(key nas.SessionKey) (Session, bool) {
 	return sh.byKey[key].current()
 }
 
-// ByLogin is the open sessions of a login, oldest first.
-func (t *Sessions) ByLogin(login string) []Session {
-	ls := t.loginShard(login)
-	ls.mu.RLock()
-	keys := slices.Clone(ls.byLogin[login])
-	ls.mu.RUnlock()
-	sessions := make([]Session, 0, len(keys))
-	for _, k := range keys {
-		if s, ok := t.Get(k); ok && s.Login == login {
-			sessions = append(sessions, s)
-		}
-	}
-	slices.SortFunc(sessions, func(a, b Session) int {
-		if c := a.StartedAt.Compare(b.StartedAt); c != 0 {
-			return c
-		}
-		return a.Key.Compare(b.Key)
-	})
-	return sessions
-}
-
 // Count is how many sessions are open.
 func (t *Sessions) Count() int { return int(t.open.Load()) }
 
 // CountOf is how many sessions are open on a device.
 func (t *Sessions) CountOf(d nas.DeviceID) int {
-	if n, ok := t.devices.Load(d); ok {
-		return int(n.(*atomic.Int64).Load())
+	if l, ok := t.devices.Load(d); ok {
+		return int(l.(*life).open.Load())
 	}
 	return 0
 }
 
-// count keeps the numbers and the index of logins when the open session of a key changes; nil is none.
+// count keeps the numbers and the index of owners when the open session of a key changes; nil is none.
 func (t *Sessions) count(before, after *Session) {
-	if before != nil && (after == nil || after.Login != before.Login) && before.Login != "" {
-		t.loginShard(before.Login).remove(before.Login, before.Key)
+	var was, is owner
+	if before != nil {
+		was = ownerOf(before)
 	}
-	if after != nil && (before == nil || after.Login != before.Login) && after.Login != "" {
-		t.loginShard(after.Login).add(after.Login, after.Key)
+	if after != nil {
+		is = ownerOf(after)
 	}
-	switch {
-	case before == nil && after != nil:
-		t.open.Add(1)
-		t.device(after.Key.Device).Add(1)
-	case before != nil && after == nil:
-		t.open.Add(-1)
-		t.device(before.Key.Device).Add(-1)
+	if before == nil || after == nil || before.stale != after.stale {
+		t.tally(before, -1)
+		t.tally(after, 1)
+	}
+	if was == is {
+		return
+	}
+	if !was.nobody() {
+		t.ownerShard(was).remove(was, before.Key)
+	}
+	if !is.nobody() {
+		t.ownerShard(is).add(is, after.Key)
 	}
 }
 
-func (t *Sessions) device(d nas.DeviceID) *atomic.Int64 {
-	if n, ok := t.devices.Load(d); ok {
-		return n.(*atomic.Int64)
+func (t *Sessions) tally(s *Session, n int64) {
+	if s == nil {
+		return
 	}
-	n, _ := t.devices.LoadOrStore(d, new(atomic.Int64))
-	return n.(*atomic.Int64)
+	l := t.life(s.Key.Device)
+	l.open.Add(n)
+	if s.stale {
+		l.stale.Add(n)
+	}
+	t.open.Add(n)
+}
+
+func (t *Sessions) life(d nas.DeviceID) *life {
+	if l, ok := t.devices.Load(d); ok {
+		return l.(*life)
+	}
+	l, _ := t.devices.LoadOrStore(d, new(life))
+	return l.(*life)
 }
 
 func (t *Sessions) shard(key nas.SessionKey) *sessionShard {
 	return &t.shards[maphash.Comparable(t.seed, key)%sessionShards]
-}
-
-func (t *Sessions) loginShard(login string) *loginShard {
-	return &t.logins[maphash.String(t.seed, login)%sessionShards]
 }
 
 func (sh *sessionShard) openOnes(which func(*Session) bool) []Session {
@@ -308,28 +308,6 @@ func (sh *sessionShard) forget(now time.Time) {
 	if n > 0 {
 		sh.ended = slices.Delete(sh.ended, 0, n)
 	}
-}
-
-func (ls *loginShard) add(login string, key nas.SessionKey) {
-	ls.mu.Lock()
-	defer ls.mu.Unlock()
-	if !slices.Contains(ls.byLogin[login], key) {
-		ls.byLogin[login] = append(ls.byLogin[login], key)
-	}
-}
-
-func (ls *loginShard) remove(login string, key nas.SessionKey) {
-	ls.mu.Lock()
-	defer ls.mu.Unlock()
-	keys := ls.byLogin[login]
-	if i := slices.Index(keys, key); i >= 0 {
-		keys = slices.Delete(keys, i, i+1)
-	}
-	if len(keys) == 0 {
-		delete(ls.byLogin, login)
-		return
-	}
-	ls.byLogin[login] = keys
 }
 
 // Boots is the newest Accounting-On or -Off of each access server. The zero value is ready.
@@ -377,17 +355,27 @@ type sessionCollector struct {
 	name func(nas.DeviceID) string
 }
 
-var openSessions = prometheus.NewDesc("enlace_sessions_open", "Open sessions of a device.", []string{"device"}, nil)
+var (
+	openSessions  = prometheus.NewDesc("enlace_sessions_open", "Open sessions of a device.", []string{"device"}, nil)
+	staleSessions = prometheus.NewDesc("enlace_sessions_stale", "Open sessions that their device no longer reports.", []string{"device"}, nil)
+)
 
-func (c sessionCollector) Describe(to chan<- *prometheus.Desc) { to <- openSessions }
+func (c sessionCollector) Describe(to chan<- *prometheus.Desc) {
+	to <- openSessions
+	to <- staleSessions
+}
 
 func (c sessionCollector) Collect(to chan<- prometheus.Metric) {
-	counts := map[string]int64{} // names of devices that are gone may be equal
-	c.t.devices.Range(func(d, n any) bool {
-		counts[c.name(d.(nas.DeviceID))] += n.(*atomic.Int64).Load()
+	type counts struct{ open, stale int64 }
+	of := map[string]counts{} // names of devices that are gone may be equal
+	c.t.devices.Range(func(d, l any) bool {
+		name := c.name(d.(nas.DeviceID))
+		n := of[name]
+		of[name] = counts{n.open + l.(*life).open.Load(), n.stale + l.(*life).stale.Load()}
 		return true
 	})
-	for name, n := range counts {
-		to <- prometheus.MustNewConstMetric(openSessions, prometheus.GaugeValue, float64(n), name)
+	for name, n := range of {
+		to <- prometheus.MustNewConstMetric(openSessions, prometheus.GaugeValue, float64(n.open), name)
+		to <- prometheus.MustNewConstMetric(staleSessions, prometheus.GaugeValue, float64(n.stale), name)
 	}
 }

@@ -56,7 +56,7 @@ func TestSessionsTable(t *testing.T) {
 	h.expect(t, "seen a ana", "seen b rui", "seen a ana")
 	table.Apply(of(rec(KindInterim, 300, 300, 5, 50), 7, "a", "ana")) // a duplicate is not evidence
 	h.expect(t)
-	if n := table.ByLogin("ana"); len(n) != 2 || n[0].Key.Device != 7 || n[0].Output != 50 || n[1].Key.Device != 8 {
+	if n := table.AppendOf(nil, 0, "ana"); len(n) != 2 || n[0].Key.Device != 7 || n[0].Output != 50 || n[1].Key.Device != 8 {
 		t.Errorf("%+v", n)
 	}
 	if table.Count() != 3 || table.CountOf(7) != 2 || table.CountOf(8) != 1 || table.CountOf(9) != 0 {
@@ -76,7 +76,7 @@ func TestSessionsTable(t *testing.T) {
 	table.Apply(of(rec(KindInterim, 450, 450, 7, 70), 7, "a", "ana"))
 	table.Apply(of(rec(KindStart, 0, 0, 0, 0), 7, "a", "ana"))
 	h.expect(t, "gone a 1")
-	if n := table.ByLogin("ana"); len(n) != 1 || n[0].Key.Device != 8 {
+	if n := table.AppendOf(nil, 0, "ana"); len(n) != 1 || n[0].Key.Device != 8 {
 		t.Errorf("%+v", n)
 	}
 	table.Apply(of(rec(KindInterim, 900, 900, 11, 110), 7, "a", "ana"))
@@ -85,7 +85,7 @@ func TestSessionsTable(t *testing.T) {
 	h.expect(t, "gone a 0", "seen a eva")
 	table.Apply(of(rec(KindStop, 901, 901, 12, 120), 7, "a", "ana")) // the first one's own Stop, late
 	h.expect(t)
-	if table.Count() != 3 || len(table.ByLogin("eva")) != 1 || len(table.ByLogin("ana")) != 1 {
+	if table.Count() != 3 || len(table.AppendOf(nil, 0, "eva")) != 1 || len(table.AppendOf(nil, 0, "ana")) != 1 {
 		t.Errorf("%d open", table.Count())
 	}
 }
@@ -144,7 +144,7 @@ func TestEndedSessionsAreForgotten(t *testing.T) {
 	if kept > 91_000 || kept < 1000 { // those of the last fifteen minutes
 		t.Errorf("%d are remembered", kept)
 	}
-	if table.Count() != 0 || len(table.ByLogin("ana")) != 0 {
+	if table.Count() != 0 || len(table.AppendOf(nil, 0, "ana")) != 0 {
 		t.Errorf("%d open", table.Count())
 	}
 }
@@ -192,7 +192,7 @@ func TestTableAgreesWithItself(t *testing.T) {
 			}
 		}
 		if table.Count() != open || table.CountOf(1) != devices[1] || table.CountOf(2) != devices[2] ||
-			len(table.ByLogin("ana")) != logins["ana"] || len(table.ByLogin("rui")) != logins["rui"] {
+			len(table.AppendOf(nil, 0, "ana")) != logins["ana"] || len(table.AppendOf(nil, 0, "rui")) != logins["rui"] {
 			t.Fatalf("%d sessions are open, the table counts %d; logins %v, devices %v", open, table.Count(), logins, devices)
 		}
 	})
@@ -211,13 +211,13 @@ func TestTableUnderConcurrency(t *testing.T) {
 				if i%500 == 0 {
 					table.Apply(of(rec(KindOn, i, 0, 0, 0), 7, "", ""))
 				}
-				table.ByLogin("ana")
+				table.AppendOf(nil, 0, "ana")
 				table.SetApplied(nas.SessionKey{Device: 7, ID: "1"}, 4)
 			}
 		})
 	}
 	wg.Wait()
-	if n := len(table.ByLogin("ana")); n != table.Count() {
+	if n := len(table.AppendOf(nil, 0, "ana")); n != table.Count() {
 		t.Errorf("%d by login, %d in all", n, table.Count())
 	}
 }

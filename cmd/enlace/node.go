@@ -228,6 +228,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { defer commanded(); n.reconciler.Run(ctx); return nil })
 	g.Go(func() error { n.commands.run(commanding); return nil })
 	g.Go(func() error { n.jobs(ctx); return nil })
+	g.Go(func() error { n.sweep(ctx); return nil })
 	g.Go(func() error { n.projection.directory.KeepLearned(ctx, n.stores.contracts, n.log); return nil })
 	g.Go(func() error {
 		(&observer{table: n.projection.table, store: n.stores.devices, every: 15 * time.Second, log: n.log}).run(ctx)

@@ -38,7 +38,7 @@ func (n *node) handler() (http.Handler, error) {
 		channels = append(channels, c.Name())
 	}
 	return admin.New(admin.Config{
-		Contracts: n.stores.contracts, Billing: billingPort{n.stores.billing}, Sessions: sessionsPort{n.stores.sessions},
+		Contracts: n.stores.contracts, Billing: billingPort{n.stores.billing}, Sessions: sessionsPort{n.stores.sessions, n.sessions},
 		Devices: n.stores.devices, Directory: directoryPort{n}, Refusals: n.door.Refusals(),
 		Staff: &adminpg.Store{Pool: n.db.pool}, SignIns: &adminpg.SignIns{Pool: n.db.pool},
 		Disconnect: func(_ context.Context, key nas.SessionKey, actor, reason string) error {
@@ -91,10 +91,17 @@ func (p billingPort) Invoice(ctx context.Context, number string, on contracts.Da
 	return out, err
 }
 
-type sessionsPort struct{ *radiuspg.Store }
+type sessionsPort struct {
+	*radiuspg.Store
+	live *radius.Sessions
+}
 
 func (p sessionsPort) OpenSessions(ctx context.Context, f admin.SessionFilter) ([]radius.Session, error) {
-	return p.Store.OpenSessions(ctx, radiuspg.Filter(f))
+	open, err := p.Store.OpenSessions(ctx, radiuspg.Filter(f))
+	for i := range open {
+		p.live.Attend(&open[i])
+	}
+	return open, err
 }
 
 // directoryPort answers the panel's questions from the projection that authentication answers from.
