@@ -58,8 +58,8 @@ func TestABigBootHoldsNobodyUp(t *testing.T) {
 			t.Fatal("the boot does not come to its end")
 		}
 	}
-	if table.CountOf(7) != len(again) || table.CountOf(8) != 1 || len(table.ByLogin("ana")) != 0 || len(table.ByLogin("rui")) != len(again) {
-		t.Errorf("%d open on the device, %d of them new", table.CountOf(7), len(table.ByLogin("rui")))
+	if table.CountOf(7) != len(again) || table.CountOf(8) != 1 || len(table.AppendOf(nil, 0, "ana")) != 0 || len(table.AppendOf(nil, 0, "rui")) != len(again) {
+		t.Errorf("%d open on the device, %d of them new", table.CountOf(7), len(table.AppendOf(nil, 0, "rui")))
 	}
 	gone := map[string]int{}
 	for _, line := range o.lines {

@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,7 +85,7 @@ func (t *Sessions) Adopt(s Session) bool {
 		sh.mu.Unlock()
 		return false
 	}
-	s.attention = attention{heard: s.LastSeen.Unix()}
+	s.Heard = cmp.Or(s.Heard, s.LastSeen.Unix())
 	sh.byKey[s.Key] = Lineage{s}
 	t.count(nil, &s)
 	sh.mu.Unlock()

@@ -48,7 +48,7 @@ type Session struct {
 	ClosedAt time.Time
 	Cause    uint32 // Acct-Terminate-Cause
 
-	attention
+	Attention
 }
 
 // Open reports whether the session is not known to have ended.

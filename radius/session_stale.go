@@ -24,17 +24,17 @@ const (
 	sweepGap       = 3 * time.Minute  // between two sweeps: we were not listening
 )
 
-// attention is what the table notes of an open session beside what its records say. It is not stored.
-type attention struct {
-	heard int64     // by our clock, Unix seconds: its newest record
-	gaps  [4]uint16 // the last gaps between its records, in units of two seconds
-	stale bool
+// Attention is what the table notes of an open session beside what its records say. It is not in the database.
+type Attention struct {
+	Heard int64     // by our clock, Unix seconds: its newest record
+	Gaps  [4]uint16 // the last gaps between its records, in units of two seconds
+	Quiet bool      // it is stale
 }
 
 // interval is how far apart the session's records have been lately, but for one that was lost and for records that
 // something else than time occasioned; 0 until there are enough of them.
-func (a *attention) interval() time.Duration {
-	gaps := a.gaps
+func (a *Attention) interval() time.Duration {
+	gaps := a.Gaps
 	slices.Sort(gaps[:])
 	if gaps[0] == 0 {
 		return 0
@@ -51,15 +51,15 @@ func (r *Record) sent() time.Time {
 }
 
 // hear takes a record as a sign of life. A record that was sent before the newest one is none.
-func (a *attention) hear(sent, listening int64) {
-	if sent <= a.heard {
+func (a *Attention) hear(sent, listening int64) {
+	if sent <= a.Heard {
 		return
 	}
-	if gap := sent - a.heard; a.heard >= listening {
-		copy(a.gaps[:], a.gaps[1:])
-		a.gaps[len(a.gaps)-1] = uint16(min(max(gap/2, 1), 1<<16-1))
+	if gap := sent - a.Heard; a.Heard >= listening {
+		copy(a.Gaps[:], a.Gaps[1:])
+		a.Gaps[len(a.Gaps)-1] = uint16(min(max(gap/2, 1), 1<<16-1))
 	}
-	a.heard, a.stale = sent, false
+	a.Heard, a.Quiet = sent, false
 }
 
 // life is what the table knows of a device. Instants are Unix seconds by our clock.
@@ -103,7 +103,7 @@ func (t *Sessions) Sweep(now time.Time, device func(nas.DeviceID) (*nas.Device, 
 			}
 			o := &l[len(l)-1]
 			stale, long := s.judge(o)
-			if stale != o.stale {
+			if stale != o.Quiet {
 				changed = append(changed, key)
 			}
 			if stale && long && len(over) < closingsMost {
@@ -119,7 +119,7 @@ func (t *Sessions) Sweep(now time.Time, device func(nas.DeviceID) (*nas.Device, 
 			l := sh.byKey[key]
 			if n := len(l); n > 0 && l[n-1].Open() {
 				before := l[n-1]
-				l[n-1].stale, _ = s.judge(&l[n-1])
+				l[n-1].Quiet, _ = s.judge(&l[n-1])
 				t.count(&before, &l[n-1])
 			}
 		}
@@ -176,9 +176,9 @@ func (s *sweep) judge(o *Session) (stale, long bool) {
 		v.samples = append(v.samples, own)
 	}
 	interval := max(own, v.interval, leastInterval)
-	silence, allowed := v.life.heard.Load()-max(o.heard, v.life.since.Load(), s.listening), seconds(staleIntervals*interval)
+	silence, allowed := v.life.heard.Load()-max(o.Heard, v.life.since.Load(), s.listening), seconds(staleIntervals*interval)
 	if v.away {
-		silence, allowed = s.now-max(o.heard, s.listening), max(allowed, seconds(deviceSilence))
+		silence, allowed = s.now-max(o.Heard, s.listening), max(allowed, seconds(deviceSilence))
 	}
 	return silence > allowed, silence > allowed+seconds(closeAfter)
 }
@@ -194,12 +194,12 @@ func (v *verdict) learn() {
 }
 
 // Stale reports whether the session is open and its device no longer reports it. It is known of sessions in a table.
-func (s *Session) Stale() bool { return s.Open() && s.stale }
+func (s *Session) Stale() bool { return s.Open() && s.Quiet }
 
 // Attend gives a session that was read from storage what the table notes of it: whether it is stale.
 func (t *Sessions) Attend(s *Session) {
 	if known, ok := t.Get(s.Key); ok {
-		s.attention = known.attention
+		s.Attention = known.Attention
 	}
 }
 

@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"cmp"
 	"hash/maphash"
 	"slices"
 	"sync"
@@ -84,7 +85,7 @@ func (t *Sessions) Restore(s Session) {
 	sh := t.shard(s.Key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	s.heard = s.LastSeen.Unix()
+	s.Heard = cmp.Or(s.Heard, s.LastSeen.Unix())
 	sh.byKey[s.Key] = append(sh.byKey[s.Key], s)
 	t.count(nil, &s)
 }
@@ -238,7 +239,7 @@ func (t *Sessions) count(before, after *Session) {
 	if after != nil {
 		is = ownerOf(after)
 	}
-	if before == nil || after == nil || before.stale != after.stale {
+	if before == nil || after == nil || before.Quiet != after.Quiet {
 		t.tally(before, -1)
 		t.tally(after, 1)
 	}
@@ -259,7 +260,7 @@ func (t *Sessions) tally(s *Session, n int64) {
 	}
 	l := t.life(s.Key.Device)
 	l.open.Add(n)
-	if s.stale {
+	if s.Quiet {
 		l.stale.Add(n)
 	}
 	t.open.Add(n)
