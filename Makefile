@@ -8,11 +8,12 @@ VERSION  := $(shell git describe --always --dirty --tags 2>/dev/null)
 BUILD    := -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)'
 TIMEOUT  ?= 15m
 FUZZTIME ?= 10s
+TORTURE  ?= 10m
 
 # The folders with code: var/ may hold a database that only another user can read.
 FOLDERS := $(filter-out bin var,$(patsubst %/,%,$(wildcard */)))
 
-.PHONY: help build deps run test race bench bench-peers check generate fuzz clean
+.PHONY: help build deps run test torture race bench bench-peers check generate fuzz clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +31,9 @@ run: build ## bring up the demonstration: database, servers, panel and a simulat
 
 test: deps ## run every test, with real PostgreSQL and radclient
 	$(GO) test -timeout $(TIMEOUT) ./...
+
+torture: deps ## have databases, disks and the program fail at random under load (TORTURE=10m)
+	TORTURE=$(TORTURE) $(GO) test -count=1 -v -timeout 24h -run 'TestTorture|TestTheDatabaseIsAwayUnderLoad' ./cmd/enlace
 
 race: deps ## run every test under the race detector
 	$(GO) test -race -timeout $(TIMEOUT) ./...

@@ -35,6 +35,7 @@ type cli struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	signal.Ignore(syscall.SIGXFSZ) // a file that may not grow is the error of a write, as a full disk is
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
