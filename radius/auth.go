@@ -87,7 +87,7 @@ func (w *worker) authenticate(d *device, v View, p *packet, digest uint64) []byt
 func (w *worker) trusted(d *device, v View, a *ask, p *packet, series *deviceSeries) bool {
 	switch w.checkMA(d, v, v.Authenticator()) {
 	case maWrong:
-		series.dropped[dropMA].Inc()
+		w.distrust(series, dropMA)
 		w.door.warn(p.tick, "Message-Authenticator does not verify: is the shared secret right?", d.Name, netip.Addr{})
 		return false
 	case maValid:
@@ -98,7 +98,7 @@ func (w *worker) trusted(d *device, v View, a *ask, p *packet, series *deviceSer
 	learning := proxied && d.learningProxyState()
 	d.watch.sawUnsigned(proxied, p.now)
 	if a.eap != nil || d.MessageAuthenticator == nas.RequireMA || d.MessageAuthenticator == nas.LearnMA && d.watch.signs.Load() {
-		series.dropped[dropMissingMA].Inc()
+		w.distrust(series, dropMissingMA)
 		w.door.warn(p.tick, "Access-Request without the Message-Authenticator that is required of this device", d.Name, netip.Addr{})
 		return false
 	}

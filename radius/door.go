@@ -34,9 +34,10 @@ const (
 // system choose.
 type Config struct {
 	AuthAddrs, AcctAddrs []string
+	RadSec               RadSec
 	Devices              *DeviceTable
 	Directory            *Directory
-	Sink                 AccountingSink // needed when there are AcctAddrs
+	Sink                 AccountingSink // needed when there are AcctAddrs or RadSec
 	Garden               nas.Garden
 	Now                  func() time.Time // the clock of decisions
 	RejectDelay          time.Duration    // 0 = none
@@ -70,12 +71,13 @@ type Door struct {
 	panics         interval
 
 	sockets              []*socket
+	radsec               *radsec // nil without
 	authAddrs, acctAddrs []netip.AddrPort
 }
 
 // New binds every address and fails clearly when one is taken. The sockets are served by Run and closed by Run or Close.
 func New(c Config) (*Door, error) {
-	if len(c.AcctAddrs) > 0 && c.Sink == nil {
+	if len(c.AcctAddrs)+len(c.RadSec.Addrs) > 0 && c.Sink == nil {
 		return nil, errors.New("radius: accounting addresses without an accounting sink")
 	}
 	d := &Door{
@@ -92,6 +94,9 @@ func New(c Config) (*Door, error) {
 	var err error
 	if d.authAddrs, err = d.listen(portAuth, c.AuthAddrs, workers); err == nil {
 		d.acctAddrs, err = d.listen(portAcct, c.AcctAddrs, workers)
+	}
+	if err == nil && len(c.RadSec.Addrs) > 0 {
+		d.radsec, err = newRadSec(d, c.RadSec)
 	}
 	if err == nil {
 		d.metrics, err = newMetrics(c.Metrics, d)
@@ -130,6 +135,14 @@ func (d *Door) AuthAddrs() []netip.AddrPort { return d.authAddrs }
 // AcctAddrs are the addresses bound for accounting.
 func (d *Door) AcctAddrs() []netip.AddrPort { return d.acctAddrs }
 
+// RadSecAddrs are the addresses bound for RadSec.
+func (d *Door) RadSecAddrs() []netip.AddrPort {
+	if d.radsec == nil {
+		return nil
+	}
+	return d.radsec.addrs
+}
+
 // Refusals are the latest logins that were refused, and why.
 func (d *Door) Refusals() *Refusals { return d.refusals }
 
@@ -147,7 +160,13 @@ func (d *Door) Run(ctx context.Context) error {
 	for _, s := range d.sockets {
 		serving.Go(s.serve)
 	}
+	if d.radsec != nil {
+		d.radsec.run(ctx)
+	}
 	<-ctx.Done()
+	if d.radsec != nil {
+		d.radsec.stopReading()
+	}
 	for _, s := range d.sockets {
 		if err := s.conn.SetReadDeadline(time.Unix(1, 0)); err != nil && !errors.Is(err, net.ErrClosed) {
 			return fmt.Errorf("radius: ending the reading of %s: %w", s.conn.LocalAddr(), err)
@@ -162,6 +181,9 @@ func (d *Door) Run(ctx context.Context) error {
 
 // Close closes the sockets; needed only for a Door that is not run.
 func (d *Door) Close() {
+	if d.radsec != nil {
+		d.radsec.close()
+	}
 	for _, s := range d.sockets {
 		s.conn.Close()
 	}

@@ -40,14 +40,15 @@ type port uint8
 const (
 	portAuth port = iota
 	portAcct
+	portRadSec // takes everything
 )
 
 // takes reports whether requests with a code belong on the port. Status-Server does on each.
 func (p port) takes(code byte) bool {
-	return code == CodeAccessRequest && p == portAuth || code == CodeAccountingRequest && p == portAcct
+	return code == CodeAccessRequest && p != portAcct || code == CodeAccountingRequest && p != portAuth
 }
 
-var portNames = [...]string{portAuth: "auth", portAcct: "acct"}
+var portNames = [...]string{portAuth: "auth", portAcct: "acct", portRadSec: "radsec"}
 
 // outcomes is the size of a table by the outcomes that are accepted.
 const outcomes = int(contracts.OutcomeReject)
@@ -98,6 +99,9 @@ func newMetrics(reg prometheus.Registerer, d *Door) (*metrics, error) {
 			Name: "enlace_radius_delayed_rejects", Help: "Refusals waiting for their delay to end."}, func() float64 { return float64(d.delay.waiting()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "enlace_radius_socket_overflows_total", Help: "Datagrams that the kernel dropped because a socket's buffer was full."}, func() float64 { return float64(d.overflows()) }),
+	}
+	if d.radsec != nil {
+		collectors = append(collectors, d.radsec.collectors()...)
 	}
 	for _, c := range collectors {
 		if err := reg.Register(c); err != nil {

@@ -13,15 +13,17 @@ type worker struct {
 	door *Door
 	port port
 
-	hash    *hasher
-	secret  *secret // of the packet in hand
-	shown   bool    // the packet in hand has proved that it was made with secret
-	ms      mschap
-	cache   *replyCache
-	accepts map[acceptKey]acceptBytes
-	out     []byte // the reply being built
-	cookie  []byte
-	bearing bearing // of the request in hand, where it matters
+	hash   *hasher
+	secret *secret // of the packet in hand
+	shown  bool    // the packet in hand has proved that it was made with secret
+	// distrusts is set when a packet is malformed or does not verify.
+	distrusts bool
+	ms        mschap
+	cache     *replyCache
+	accepts   map[acceptKey]acceptBytes
+	out       []byte // the reply being built
+	cookie    []byte
+	bearing   bearing // of the request in hand, where it matters
 }
 
 func newWorker(d *Door, p port) *worker {
@@ -50,7 +52,7 @@ func (w *worker) handle(p *packet) []byte {
 	series := w.door.metrics.of(d)
 	v, err := ParseView(p.datagram)
 	if err != nil {
-		series.dropped[dropMalformed].Inc()
+		w.distrust(series, dropMalformed)
 		return nil
 	}
 	if d = d.named(v); d == nil {
@@ -97,10 +99,10 @@ func (w *worker) handle(p *packet) []byte {
 func (w *worker) status(d *device, v View, series *deviceSeries) []byte {
 	switch w.checkMA(d, v, v.Authenticator()) {
 	case maAbsent:
-		series.dropped[dropMissingMA].Inc()
+		w.distrust(series, dropMissingMA)
 		return nil
 	case maWrong:
-		series.dropped[dropMA].Inc()
+		w.distrust(series, dropMA)
 		return nil
 	}
 	code := byte(CodeAccessAccept)
@@ -122,12 +124,12 @@ func (w *worker) status(d *device, v View, series *deviceSeries) []byte {
 // because no RFC says over what and implementations differ.
 func (w *worker) account(d *device, v View, p *packet, digest uint64, series *deviceSeries) {
 	if !w.checkAccounting(d, v) {
-		series.dropped[dropAuthenticator].Inc()
+		w.distrust(series, dropAuthenticator)
 		w.door.warn(p.tick, "Accounting-Request does not verify: is the shared secret right?", d.Name, netip.Addr{})
 		return
 	}
 	if w.checkMA(d, v, zeros[:]) == maWrong {
-		series.dropped[dropMA].Inc()
+		w.distrust(series, dropMA)
 		return
 	}
 	b := appendProxyStates(beginPacket(w.out, CodeAccountingResponse, v.Identifier()), v)
@@ -142,6 +144,12 @@ func (w *worker) account(d *device, v View, p *packet, digest uint64, series *de
 		r.Drop()
 		series.dropped[dropQueueFull].Inc()
 	}
+}
+
+// distrust counts a packet that is malformed or does not verify.
+func (w *worker) distrust(series *deviceSeries, r dropReason) {
+	series.dropped[r].Inc()
+	w.distrusts = true
 }
 
 // remember keeps a reply that is sent now, for retransmissions.

@@ -14,6 +14,7 @@ import (
 
 	"enlace/contracts"
 	"enlace/nas"
+	"enlace/radius"
 )
 
 // Config is every setting of the program. Each may be given as a flag (--auth-listen), in the environment
@@ -26,9 +27,14 @@ type Config struct {
 	Key         string `yaml:"-" env:"ENLACE_KEY" hidden:"" help:"The key itself, instead of a file."`
 	JournalDir  string `yaml:"journal_dir" env:"ENLACE_JOURNAL_DIR" help:"Folder of the accounting journal; default: journal in the data folder."`
 
-	AuthListen []string `yaml:"auth_listen" env:"ENLACE_AUTH_LISTEN" default:":1812" sep:"," help:"Addresses of RADIUS authentication, UDP."`
-	AcctListen []string `yaml:"acct_listen" env:"ENLACE_ACCT_LISTEN" default:":1813" sep:"," help:"Addresses of RADIUS accounting, UDP."`
-	HTTPListen string   `yaml:"http_listen" env:"ENLACE_HTTP_LISTEN" default:"127.0.0.1:8080" help:"Address of panel, API, /metrics and /healthz."`
+	AuthListen   []string      `yaml:"auth_listen" env:"ENLACE_AUTH_LISTEN" default:":1812" sep:"," help:"Addresses of RADIUS authentication, UDP."`
+	AcctListen   []string      `yaml:"acct_listen" env:"ENLACE_ACCT_LISTEN" default:":1813" sep:"," help:"Addresses of RADIUS accounting, UDP."`
+	RadSecListen []string      `yaml:"radsec_listen" name:"radsec-listen" env:"ENLACE_RADSEC_LISTEN" default:":2083" sep:"," help:"Addresses of RADIUS over TLS (RadSec), TCP; not used without radsec_cert."`
+	RadSecCert   string        `yaml:"radsec_cert" name:"radsec-cert" env:"ENLACE_RADSEC_CERT" help:"File with RadSec's certificate and its chain, PEM. Read again when it changes."`
+	RadSecKey    string        `yaml:"radsec_key" name:"radsec-key" env:"ENLACE_RADSEC_KEY" help:"File with the certificate's key, PEM."`
+	RadSecCA     string        `yaml:"radsec_ca" name:"radsec-ca" env:"ENLACE_RADSEC_CA" help:"File with the authorities that access servers' certificates come from, PEM."`
+	RadSecIdle   time.Duration `yaml:"radsec_idle" name:"radsec-idle" env:"ENLACE_RADSEC_IDLE" default:"10m" help:"A RadSec connection without a packet for this long is closed."`
+	HTTPListen   string        `yaml:"http_listen" env:"ENLACE_HTTP_LISTEN" default:"127.0.0.1:8080" help:"Address of panel, API, /metrics and /healthz."`
 
 	HTTPSOnly bool   `yaml:"https_only" env:"ENLACE_HTTPS_ONLY" help:"The panel is reached through a proxy that speaks HTTPS: its cookie is sent no other way."`
 	Zone      string `yaml:"zone" env:"ENLACE_ZONE" default:"America/Sao_Paulo" help:"The provider's time zone, for lists that span contracts."`
@@ -83,10 +89,24 @@ func (c *Config) check() error {
 	case len(c.AuthListen) == 0 || len(c.AcctListen) == 0:
 		return fmt.Errorf("auth_listen and acct_listen name at least one address each")
 	}
+	if given := c.RadSecCert + c.RadSecKey + c.RadSecCA; given != "" && (c.RadSecCert == "" || c.RadSecKey == "" || c.RadSecCA == "" || len(c.RadSecListen) == 0) {
+		return fmt.Errorf("RadSec needs radsec_cert, radsec_key, radsec_ca and an address in radsec_listen")
+	}
+	if c.RadSecIdle < 10*time.Second {
+		return fmt.Errorf("radsec_idle is at least 10 seconds")
+	}
 	if _, _, err := net.SplitHostPort(c.HTTPListen); err != nil {
 		return fmt.Errorf("http_listen %q is not an address and a port", c.HTTPListen)
 	}
 	return nil
+}
+
+// radsec is the door for RADIUS over TLS; it stays shut where no certificate is configured.
+func (c *Config) radsec() radius.RadSec {
+	if c.RadSecCert == "" {
+		return radius.RadSec{}
+	}
+	return radius.RadSec{Addrs: c.RadSecListen, CertFile: c.RadSecCert, KeyFile: c.RadSecKey, CAFile: c.RadSecCA, IdleTimeout: c.RadSecIdle}
 }
 
 func (c *Config) keyFile() string {

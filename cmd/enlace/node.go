@@ -138,7 +138,7 @@ func (n *node) openDoor() (err error) {
 	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		n.sessions.Collector(n.projection.deviceName), n.projection.table.Collector())
 	n.door, err = radius.New(radius.Config{
-		AuthAddrs: n.cfg.AuthListen, AcctAddrs: n.cfg.AcctListen, Devices: n.projection.table, Directory: n.projection.directory,
+		AuthAddrs: n.cfg.AuthListen, AcctAddrs: n.cfg.AcctListen, RadSec: n.cfg.radsec(), Devices: n.projection.table, Directory: n.projection.directory,
 		Sink: n.accounting, Garden: n.cfg.garden(), Now: n.clock.Now, RejectDelay: n.cfg.RejectDelay, SharedPassword: n.cfg.IPoEPassword,
 		MaxStaleness: n.cfg.MaxStaleness, Log: n.log, Metrics: n.metrics,
 	})
@@ -340,7 +340,7 @@ func (serveCmd) Run(ctx context.Context, c *Config, out io.Writer) error {
 		fmt.Fprintf(out, "The panel's first account is %s with the password %s. It is shown this once.\n", staffName, n.password)
 	}
 	log.Info().Str("auth", fmt.Sprint(n.door.AuthAddrs())).Str("accounting", fmt.Sprint(n.door.AcctAddrs())).
-		Str("panel", "http://"+n.listener.Addr().String()).Str("version", version).Msg("serving")
+		Str("panel", "http://"+n.listener.Addr().String()).Str("radsec", fmt.Sprint(n.door.RadSecAddrs())).Str("version", version).Msg("serving")
 	return n.run(ctx)
 }
 
