@@ -158,6 +158,9 @@ func TestConfigThatCannotBe(t *testing.T) {
 		want string
 	}{
 		{[]string{"--smtp", "smtp://u:hunter2@h"}, "mail_from"},
+		{[]string{"--radsec-cert", "c", "--radsec-key", "k"}, "radsec_ca"},
+		{[]string{"--radsec-ca", "c"}, "radsec_cert"},
+		{[]string{"--radsec-idle", "1s"}, "radsec_idle"},
 		{[]string{"--reject-delay", "11s"}, "reject_delay"},
 		{[]string{"--reject-delay=-1s"}, "reject_delay"},
 		{[]string{"--walled-timeout", "59"}, "walled_timeout"},
