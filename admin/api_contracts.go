@@ -15,23 +15,27 @@ type accessJSON struct {
 	ID       int64  `json:"id"`
 	Login    string `json:"login"`
 	Disabled bool   `json:"disabled"`
-	accessFieldsJSON
+
+	SessionLimit int             `json:"session_limit,omitempty" doc:"Sessions at once; absent: the provider's"`
+	Line         *accessLineJSON `json:"line,omitempty" doc:"Marks that a request must bear, and fixed addresses"`
 }
 
 type newAccessJSON struct {
 	Login    string `json:"login" minLength:"1" maxLength:"200"`
 	Password string `json:"password,omitempty" maxLength:"128" doc:"Needed unless the line says no_password"`
-	accessFieldsJSON
+
+	SessionLimit int             `json:"session_limit,omitempty" minimum:"0" maximum:"1000" doc:"Sessions at once; 0: the provider's"`
+	Line         *accessLineJSON `json:"line,omitempty" doc:"Marks that a request must bear, and fixed addresses"`
 }
 
 func (j *newAccessJSON) access() (contracts.Access, error) {
-	a, err := j.accessFieldsJSON.access()
+	a, err := (&accessFieldsJSON{j.SessionLimit, j.Line}).access()
 	a.Login = j.Login
 	return a, err
 }
 
 func accessJSONOf(a *contracts.Access, disabled bool) accessJSON {
-	return accessJSON{int64(a.ID), a.Login, disabled, accessFieldsJSON{a.SessionLimit, accessLineJSONOf(&a.Line)}}
+	return accessJSON{int64(a.ID), a.Login, disabled, a.SessionLimit, accessLineJSONOf(&a.Line)}
 }
 
 type contractFieldsJSON struct {

@@ -53,7 +53,7 @@ func (s *server) customerRow(r *http.Request, p *page, c contracts.Customer) (cu
 	for _, k := range row.Contracts {
 		var st Standing
 		for _, a := range k.Accesses {
-			if found, ok := s.Directory.Standing(a.Login, p.now); ok {
+			if found, ok := s.Directory.Standing(a.Login, a.ID, p.now); ok {
 				st = found
 				break
 			}

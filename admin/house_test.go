@@ -135,7 +135,7 @@ func (d directory) Counts(now time.Time) []admin.Count {
 	return out
 }
 
-func (d directory) Standing(login string, now time.Time) (st admin.Standing, ok bool) {
+func (d directory) Standing(login string, _ contracts.AccessID, now time.Time) (st admin.Standing, ok bool) {
 	id, access, err := d.h.contracts.FindLogin(d.h.ctx, login)
 	if err != nil {
 		return st, false
@@ -362,7 +362,7 @@ func (h *house) goOnline(now time.Time) {
 			continue
 		}
 		login := fmt.Sprintf("cliente%02d@isp", i+1)
-		st, ok := directory{h}.Standing(login, now)
+		st, ok := directory{h}.Standing(login, 0, now)
 		if !ok {
 			h.Fatalf("%s is not known", login)
 		}

@@ -135,7 +135,7 @@ func accessLineJSONOf(l *contracts.Line) *accessLineJSON {
 	return j
 }
 
-// access is a new or changed access as API and forms write it.
+// accessFieldsJSON is what can be changed of an access.
 type accessFieldsJSON struct {
 	SessionLimit int             `json:"session_limit,omitempty" minimum:"0" maximum:"1000" doc:"Sessions at once; 0: the provider's"`
 	Line         *accessLineJSON `json:"line,omitempty" doc:"Marks that a request must bear, and fixed addresses"`
@@ -155,8 +155,9 @@ func (s *server) linesAPI(a huma.API) {
 		Access int64 `path:"access" minimum:"1"`
 	}
 	type update struct {
-		which
-		Body accessFieldsJSON
+		ID     int64 `path:"id" minimum:"1"`
+		Access int64 `path:"access" minimum:"1"`
+		Body   accessFieldsJSON
 	}
 	show := func(ctx context.Context, id int64) (*body[contractJSON], error) {
 		c, err := s.contractJSON(ctx, contracts.ContractID(id))

@@ -265,7 +265,7 @@ func TestActsThroughForms(t *testing.T) {
 		t.Errorf("after activation Rafael is %s", h.status(pending))
 	}
 	h.act(pending, "access-disable", url.Values{"access": {"9"}})
-	if st, _ := (directory{h}).Standing("cliente09@isp", h.clock()); !st.Disabled {
+	if st, _ := (directory{h}).Standing("cliente09@isp", 0, h.clock()); !st.Disabled {
 		t.Error("the access was not switched off")
 	}
 	h.act(pending, "cancel", url.Values{"reason": {"desistiu"}})

@@ -47,8 +47,8 @@ type (
 type Directory interface {
 	// Counts of accesses by status and outcome at now.
 	Counts(now time.Time) []Count
-	// Standing of a login at now; ok is false for a login that is not known.
-	Standing(login string, now time.Time) (s Standing, ok bool)
+	// Standing of a login at now, or of the access where a session bears another name; ok is false when neither is known.
+	Standing(login string, access contracts.AccessID, now time.Time) (s Standing, ok bool)
 	// Changes lists accesses whose outcome changes after from and by until, earliest first and at most limit, and how
 	// many there are in all.
 	Changes(from, until time.Time, limit int) ([]Change, int)

@@ -31,7 +31,7 @@ func (s *server) viewSession(p *page, o radius.Session, devices map[nas.DeviceID
 	if v.Device == "" {
 		v.Device = "#" + strconv.FormatInt(int64(o.Key.Device), 10)
 	}
-	v.Standing, v.Known = s.Directory.Standing(strings.TrimSpace(o.Login), p.now)
+	v.Standing, v.Known = s.Directory.Standing(strings.TrimSpace(o.Login), o.Access, p.now)
 	if i := slices.IndexFunc(v.Standing.Known, func(k nas.Service) bool { return k.Digest() == o.Applied }); i >= 0 {
 		v.Applied = &v.Standing.Known[i]
 	}

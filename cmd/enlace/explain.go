@@ -9,6 +9,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"layeh.com/radius/rfc2869"
+
 	"enlace/contracts"
 	contractspg "enlace/contracts/pg"
 	"enlace/nas"
@@ -44,6 +46,7 @@ type explained struct {
 	Actor        string              `json:"actor,omitempty"`
 	Since        time.Time           `json:"since"`
 	Next         *explainedNext      `json:"next,omitempty"`
+	Line         []string            `json:"line,omitempty"`
 	Replies      map[string][]string `json:"replies"`
 	Refused      []explainedRefusal  `json:"refused,omitempty"`
 	Commands     []explainedCommand  `json:"commands,omitempty"`
@@ -144,6 +147,12 @@ func explain(d *contracts.Dossier, login string, access contracts.AccessID, at t
 		service.Profile = garden.Profile
 	}
 	e.Service = service.String()
+	var own contracts.Addresses
+	for i := range d.Contract.Accesses {
+		if a := &d.Contract.Accesses[i]; a.ID == access {
+			e.Line, own = explainLine(a), a.Line.Addresses
+		}
+	}
 	if e.Outcome != contracts.OutcomeReject {
 		for _, dialect := range nas.Dialects {
 			attrs, err := dialect.Accept(service, garden)
@@ -151,7 +160,8 @@ func explain(d *contracts.Dossier, login string, access contracts.AccessID, at t
 				e.Replies[dialect.Name] = []string{err.Error()}
 				continue
 			}
-			e.Replies[dialect.Name] = nas.Describe(attrs)
+			pooled := len(attrs.Get(rfc2869.FramedPool_Type)) > 0
+			e.Replies[dialect.Name] = append(nas.Describe(attrs), explainAddresses(dialect.Given(own, e.Outcome, pooled))...)
 		}
 	}
 	if x.Next != nil {
@@ -174,6 +184,9 @@ func (e *explained) write(out io.Writer, zone *time.Location) error {
 	fmt.Fprintf(out, "\nAn Access-Request is answered: %s\n", e.Service)
 	if !e.LoginEnabled {
 		fmt.Fprintln(out, "  this login is switched off")
+	}
+	for _, line := range e.Line {
+		fmt.Fprintf(out, "  %s\n", line)
 	}
 	w := tabwriter.NewWriter(out, 2, 2, 2, ' ', 0)
 	for _, dialect := range nas.Dialects {

@@ -131,9 +131,12 @@ func (p directoryPort) Counts(now time.Time) []admin.Count {
 	return out
 }
 
-func (p directoryPort) Standing(login string, now time.Time) (admin.Standing, bool) {
+func (p directoryPort) Standing(login string, access contracts.AccessID, now time.Time) (admin.Standing, bool) {
 	d, garden := p.n.projection.directory, p.n.cfg.garden()
 	sub := d.Lookup([]byte(login))
+	if sub == nil {
+		sub = d.Unnamed(access)
+	}
 	if sub == nil {
 		return admin.Standing{}, false
 	}
