@@ -26,7 +26,7 @@ const everything = "*"
 
 var rules = map[string]rule{
 	"contracts":         {},
-	"contracts/pg":      {ours: []string{"contracts", "postgres"}, others: []string{"github.com/jackc/pgx/v5"}},
+	"contracts/pg":      {ours: []string{"contracts", "postgres"}, others: []string{"github.com/jackc/pgx/v5", "golang.org/x/sync"}},
 	"contracts/notices": {ours: []string{"contracts", "contracts/pg"}, others: []string{"github.com/jackc/pgx/v5", "github.com/rs/zerolog", "github.com/wneessen/go-mail"}},
 	"billing":           {ours: []string{"contracts"}},
 	"billing/pg":        {ours: []string{"billing", "contracts", "contracts/pg", "postgres"}, others: []string{"github.com/jackc/pgx/v5"}},

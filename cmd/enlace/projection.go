@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,7 +39,7 @@ type projection struct {
 	kick      func()             // called after everything, or a device, was read anew; may be nil
 	stumbled  map[string]int     // how often in a row something could not be read although the database answers
 	unread    atomic.Int64       // contracts that the last load passed over
-	shared    windowTable        // of the loader and the feed's handler only
+	shared    windowTable
 	log       zerolog.Logger
 }
 
@@ -51,6 +51,8 @@ func (p *projection) load(ctx context.Context) (postgres.Snapshot, error) {
 	began := time.Now()
 	var loaded accessSet
 	unread := map[contracts.ContractID]bool{}
+	var mu sync.Mutex // of both
+	defer roomToLoad()()
 	err := pgx.BeginTxFunc(ctx, p.contracts.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		var err error
 		if at, err = postgres.SnapshotOf(ctx, tx); err != nil {
@@ -60,13 +62,17 @@ func (p *projection) load(ctx context.Context) (postgres.Snapshot, error) {
 			return err
 		}
 		return p.contracts.LoadAll(ctx, tx, func(l *contractspg.Loaded) error {
-			for _, a := range l.Contract.Accesses {
-				loaded.add(a.ID)
+			mu.Lock()
+			for i := range l.Contract.Accesses {
+				loaded.add(l.Contract.Accesses[i].ID)
 			}
+			mu.Unlock()
 			p.put(l)
 			return nil
 		}, func(id contracts.ContractID, err error) {
+			mu.Lock()
 			unread[id] = true
+			mu.Unlock()
 			p.log.Error().Err(err).Int64("contract", int64(id)).Msg("a contract cannot be read and is passed over")
 		})
 	})
@@ -344,6 +350,7 @@ func (p *projection) reloadAll(ctx context.Context) error {
 	if rules != nil {
 		p.rules = rules
 	}
+	defer roomToLoad()()
 	return pgx.BeginTxFunc(ctx, p.contracts.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		return p.contracts.LoadAll(ctx, tx, func(l *contractspg.Loaded) error {
 			p.put(l)
@@ -367,7 +374,7 @@ func (p *projection) tell(l *contractspg.Loaded) {
 	}
 }
 
-// put builds the subscribers of a contract and places them in the directory.
+// put builds the subscribers of a contract and places them in the directory. It may be called from several goroutines.
 func (p *projection) put(l *contractspg.Loaded) {
 	c := &l.Contract
 	spans := contracts.Timeline(c, l.Facts, p.rules, contracts.Options{}).Spans
@@ -376,12 +383,12 @@ func (p *projection) put(l *contractspg.Loaded) {
 	for !p.keepPast && first < len(spans)-1 && !spans[first].Until.After(now) {
 		first++
 	}
+	var room [8]radius.Window
 	for i, a := range c.Accesses {
-		windows := p.shared.scratch[:0]
+		windows := room[:0]
 		for j := range spans[first:] {
 			windows = append(windows, window(&spans[first+j], a.ID))
 		}
-		p.shared.scratch = windows
 		p.directory.Put(&radius.Subscriber{Access: a.ID, Contract: c.ID, Login: a.Login, Password: l.Passwords[i], Windows: p.shared.same(windows),
 			Line: lineOf(&a)})
 	}
@@ -394,34 +401,6 @@ func lineOf(a *contracts.Access) *contracts.Line {
 	}
 	line := a.Line
 	return &line
-}
-
-// windowTable gives equal futures the same memory: most subscribers' are those of many others.
-type windowTable struct {
-	known   map[uint64][]radius.Window
-	seed    maphash.Seed
-	scratch []radius.Window
-}
-
-const windowsKnown = 100_000 // futures; beyond them the table begins anew
-
-// same is a slice equal to windows, which may be changed afterwards; what is given back must not.
-func (t *windowTable) same(windows []radius.Window) []radius.Window {
-	if t.known == nil || len(t.known) > windowsKnown {
-		t.known, t.seed = map[uint64][]radius.Window{}, maphash.MakeSeed()
-	}
-	var h maphash.Hash
-	h.SetSeed(t.seed)
-	for i := range windows {
-		maphash.WriteComparable(&h, windows[i])
-	}
-	key := h.Sum64()
-	if old, ok := t.known[key]; ok && slices.Equal(old, windows) {
-		return old
-	}
-	kept := slices.Clip(slices.Clone(windows))
-	t.known[key] = kept
-	return kept
 }
 
 // window is a span as one login sees it.

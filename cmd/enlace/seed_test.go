@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -47,7 +48,10 @@ func TestSeed(t *testing.T) {
 	logins := map[string]string{}
 	plans, zones := map[contracts.PlanID]int{}, map[string]int{}
 	err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+		var mu sync.Mutex
 		return store.LoadAll(ctx, tx, func(l *contractspg.Loaded) error {
+			mu.Lock()
+			defer mu.Unlock()
 			logins[l.Contract.Accesses[0].Login] = string(l.Passwords[0])
 			plans[l.Contract.PlanID]++
 			zones[l.Contract.Zone.String()]++

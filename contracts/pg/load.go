@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"golang.org/x/sync/errgroup"
 
 	"enlace/contracts"
 )
@@ -29,50 +32,83 @@ const pagePatience = time.Minute
 // pageSize bounds how many contracts are in memory at once while loading.
 const pageSize = 5000
 
-// LoadAll hands over every contract, in the order of numbers, within the caller's transaction (REPEATABLE READ, so that
-// the pages belong together). A contract that cannot be read is told to skip, with the reason, and the others go on;
-// only where nothing at all can be read, as with another key, that is an error.
+// LoadAll hands over every contract as the caller's transaction sees them (REPEATABLE READ), in no order: several
+// connections read at once, and take and skip are called from several goroutines at once. A contract that cannot be read
+// is told to skip, with the reason, and the others go on; only where nothing at all can be read, as with another key, is
+// that an error.
 func (s *Store) LoadAll(ctx context.Context, tx pgx.Tx, take func(*Loaded) error, skip func(contracts.ContractID, error)) error {
-	var after contracts.ContractID
-	taken := 0
-	for {
-		var ids []int64
-		rows, err := tx.Query(ctx, `select id from contract where id > $1 order by id limit $2`, after, pageSize)
-		if err != nil {
-			return fmt.Errorf("loading contracts: %w", err)
-		}
-		if ids, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
-			return fmt.Errorf("loading contracts: %w", err)
-		}
-		if len(ids) == 0 {
-			return nil
-		}
-		unread := 0
-		var last error
-		err = s.loadReadable(ctx, tx, ids, func(l *Loaded) error { taken++; return take(l) }, func(id contracts.ContractID, err error) error {
-			unread, last = unread+1, err
-			if taken == 0 && unread >= unreadMost {
-				return fmt.Errorf("none of the first %d contracts can be read: %w", unread, err)
-			}
-			skip(id, err)
-			return nil
+	rows, err := tx.Query(ctx, `select min(id), max(id) from
+		(select id, (row_number() over (order by id) - 1) / $1 as page from contract) pages group by page order by page`, pageSize)
+	if err != nil {
+		return fmt.Errorf("loading contracts: %w", err)
+	}
+	pages, err := pgx.CollectRows(rows, pgx.RowToStructByPos[pageRange])
+	if err != nil {
+		return fmt.Errorf("loading contracts: %w", err)
+	}
+	var sees string
+	if err := tx.QueryRow(ctx, `select pg_export_snapshot()`).Scan(&sees); err != nil {
+		return fmt.Errorf("loading contracts: %w", err)
+	}
+	l := &loader{store: s, take: take, skip: skip, pages: pages}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return l.work(ctx, tx) })
+	for range min(runtime.GOMAXPROCS(0), loadersMost, len(pages)) - 1 {
+		group.Go(func() error {
+			return pgx.BeginTxFunc(ctx, s.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+				// The name comes from the server and is hexadecimal and dashes; SET takes no parameters.
+				if _, err := tx.Exec(ctx, `set transaction snapshot '`+sees+`'`); err != nil {
+					return fmt.Errorf("loading contracts: %w", err)
+				}
+				return l.work(ctx, tx)
+			})
 		})
-		if err != nil {
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if l.taken.Load() == 0 && l.unread.Load() > 0 {
+		return fmt.Errorf("none of the %d contracts can be read; see the log", l.unread.Load())
+	}
+	return nil
+}
+
+// loadersMost bounds the connections that load at once.
+const loadersMost = 4
+
+// pageRange is the numbers of a page's first and last contracts.
+type pageRange struct{ First, Last int64 }
+
+// loader shares pages out.
+type loader struct {
+	store         *Store
+	take          func(*Loaded) error
+	skip          func(contracts.ContractID, error)
+	pages         []pageRange
+	next          atomic.Int64
+	taken, unread atomic.Int64
+}
+
+// work loads pages until there are none left.
+func (l *loader) work(ctx context.Context, tx pgx.Tx) error {
+	for {
+		i := l.next.Add(1) - 1
+		if i >= int64(len(l.pages)) {
+			return nil
+		}
+		if err := l.load(ctx, tx, l.pages[i].First, l.pages[i].Last); err != nil {
 			return err
 		}
-		if taken == 0 && unread > 0 {
-			return fmt.Errorf("none of the first %d contracts can be read: %w", unread, last)
-		}
-		after = contracts.ContractID(ids[len(ids)-1])
 	}
 }
 
-// loadReadable finds what cannot be read by halving.
-func (s *Store) loadReadable(ctx context.Context, tx pgx.Tx, ids []int64, take func(*Loaded) error, skip func(contracts.ContractID, error) error) error {
-	page, err := s.loadPage(ctx, tx, `id = any($1) order by id`, ids)
+// load takes the contracts in a range of numbers, and finds those that cannot be read by halving it.
+func (l *loader) load(ctx context.Context, tx pgx.Tx, first, last int64) error {
+	page, err := l.store.loadPage(ctx, tx, `id between $1 and $2 order by id`, first, last)
 	if err == nil {
+		l.taken.Add(int64(len(page)))
 		for i := range page {
-			if err := take(&page[i]); err != nil {
+			if err := l.take(&page[i]); err != nil {
 				return err
 			}
 		}
@@ -82,14 +118,18 @@ func (s *Store) loadReadable(ctx context.Context, tx pgx.Tx, ids []int64, take f
 	if ctx.Err() != nil || tx.Conn().IsClosed() || errors.As(err, &refused) { // not what is stored in one row
 		return err
 	}
-	if len(ids) == 1 {
-		return skip(contracts.ContractID(ids[0]), err)
+	if first == last {
+		if n := l.unread.Add(1); n >= unreadMost && l.taken.Load() == 0 {
+			return fmt.Errorf("none of the first %d contracts can be read: %w", n, err)
+		}
+		l.skip(contracts.ContractID(first), err)
+		return nil
 	}
-	half := len(ids) / 2
-	if err := s.loadReadable(ctx, tx, ids[:half], take, skip); err != nil {
+	middle := first + (last-first)/2
+	if err := l.load(ctx, tx, first, middle); err != nil {
 		return err
 	}
-	return s.loadReadable(ctx, tx, ids[half:], take, skip)
+	return l.load(ctx, tx, middle+1, last)
 }
 
 // Load hands back the contracts named; those that do not exist are left out.

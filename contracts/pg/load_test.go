@@ -3,6 +3,7 @@ package pg
 import (
 	"reflect"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -51,8 +52,8 @@ func TestLoadingIsTheDossier(t *testing.T) {
 		if _, err := tx.Exec(ctx, `select 1`); err != nil {
 			return err
 		}
-		h.sign("2026-03-13 10:00") // after the snapshot
-		return h.LoadAll(ctx, tx, func(l *Loaded) error { all = append(all, *l); return nil }, h.readable)
+		h.sign("2026-03-13 10:00")                                                                         // after the snapshot
+		return h.LoadAll(ctx, tx, func(l *Loaded) error { all = append(all, *l); return nil }, h.readable) // one page: one goroutine
 	}))
 	var got []int64
 	for _, l := range all {
@@ -69,7 +70,8 @@ func TestLoadingIsTheDossier(t *testing.T) {
 	}
 }
 
-// More contracts than a page holds: none is left out and none comes twice.
+// More contracts than a page holds, read over several connections: none is left out, none comes twice, and all are as the
+// caller's transaction sees them.
 func TestLoadingManyPages(t *testing.T) {
 	h := newHouse(t)
 	const n = 2*pageSize + 1
@@ -78,20 +80,27 @@ func TestLoadingManyPages(t *testing.T) {
 	h.must(err)
 	_, err = h.Pool.Exec(ctx, `insert into access (contract_id, login, password_sealed, created_at) select id, 'many' || id, '\x5a3b', now() from contract`)
 	h.must(err)
-	var last contracts.ContractID
-	count := 0
-	h.must(pgx.BeginTxFunc(ctx, h.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+	var mu sync.Mutex
+	seen := map[contracts.ContractID]bool{}
+	h.must(pgx.BeginTxFunc(ctx, h.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `select 1`); err != nil {
+			return err
+		}
+		if _, err := h.Pool.Exec(ctx, `update contract set due_day = 11 where id = (select max(id) from contract)`); err != nil { // after the snapshot
+			return err
+		}
 		return h.LoadAll(ctx, tx, func(l *Loaded) error {
-			if l.Contract.ID <= last || len(l.Contract.Accesses) != 1 || string(l.Passwords[0]) != "a" {
-				t.Fatalf("contract %d after %d: %+v", l.Contract.ID, last, l)
+			mu.Lock()
+			defer mu.Unlock()
+			if seen[l.Contract.ID] || l.Contract.DueDay != 10 || len(l.Contract.Accesses) != 1 || string(l.Passwords[0]) != "a" {
+				t.Errorf("contract %d: %+v", l.Contract.ID, l)
 			}
-			last = l.Contract.ID
-			count++
+			seen[l.Contract.ID] = true
 			return nil
 		}, h.readable)
 	}))
-	if count != n {
-		t.Fatalf("%d contracts, want %d", count, n)
+	if len(seen) != n {
+		t.Fatalf("%d contracts, want %d", len(seen), n)
 	}
 }
 
