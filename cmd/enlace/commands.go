@@ -15,7 +15,7 @@ import (
 type commandLog struct {
 	store   *naspg.Store
 	log     zerolog.Logger
-	queue   chan nas.CommandRecord
+	queue   chan *nas.CommandRecord
 	dropped prometheus.Counter
 }
 
@@ -25,7 +25,7 @@ const (
 )
 
 func newCommandLog(store *naspg.Store, log zerolog.Logger, metrics prometheus.Registerer) *commandLog {
-	c := &commandLog{store: store, log: log, queue: make(chan nas.CommandRecord, commandQueue), dropped: prometheus.NewCounter(prometheus.CounterOpts{
+	c := &commandLog{store: store, log: log, queue: make(chan *nas.CommandRecord, commandQueue), dropped: prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "enlace_nas_command_records_dropped_total", Help: "Records of commands lost because the database was away for too long."})}
 	metrics.MustRegister(c.dropped)
 	return c
@@ -34,7 +34,7 @@ func newCommandLog(store *naspg.Store, log zerolog.Logger, metrics prometheus.Re
 // add never blocks: with the queue full the record is lost and counted.
 func (c *commandLog) add(r nas.CommandRecord) {
 	select {
-	case c.queue <- r:
+	case c.queue <- &r:
 	default:
 		c.dropped.Inc()
 	}
@@ -75,12 +75,12 @@ func (c *commandLog) finish(ctx context.Context, batch []nas.CommandRecord) {
 	}
 }
 
-func (c *commandLog) gather(first nas.CommandRecord) []nas.CommandRecord {
-	batch := []nas.CommandRecord{first}
+func (c *commandLog) gather(first *nas.CommandRecord) []nas.CommandRecord {
+	batch := []nas.CommandRecord{*first}
 	for len(batch) < commandBatch {
 		select {
 		case r := <-c.queue:
-			batch = append(batch, r)
+			batch = append(batch, *r)
 		default:
 			return batch
 		}

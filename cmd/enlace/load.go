@@ -13,8 +13,9 @@ import (
 const (
 	// openPatience is how long a start that has a snapshot waits for the database to open before it serves from that.
 	openPatience = 5 * time.Second
-	// loadPatience is the same for loading.
-	loadPatience = 20 * time.Second
+	// loadPatience is the same for loading, and stallPatience for a load that does not get on.
+	loadPatience  = time.Minute
+	stallPatience = 10 * time.Second
 )
 
 // load fills directory and sessions, from the database. Where that cannot be had and there is a snapshot, from it: the
@@ -33,7 +34,7 @@ func (n *node) load(ctx context.Context) error {
 	case err = <-opened:
 		if err == nil {
 			if spare {
-				loading, cancel = context.WithTimeout(ctx, loadPatience)
+				loading, cancel = n.patiently(ctx)
 			}
 			err = n.loadFromDatabase(loading)
 			cancel()
@@ -49,6 +50,29 @@ func (n *node) load(ctx context.Context) error {
 		return errors.Join(err, e)
 	}
 	return nil
+}
+
+// patiently is a context for loading that ends when that takes too long, or gets no further.
+func (n *node) patiently(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, loadPatience)
+	go func() {
+		last, since := int64(-1), time.Now()
+		tick := time.NewTicker(stallPatience / 10)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if put := n.projection.built.Load(); put != last {
+				last, since = put, time.Now()
+			} else if time.Since(since) > stallPatience {
+				cancel()
+			}
+		}
+	}()
+	return ctx, cancel
 }
 
 func (n *node) loadFromDatabase(ctx context.Context) (err error) {

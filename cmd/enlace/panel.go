@@ -39,7 +39,7 @@ func (n *node) handler() (http.Handler, error) {
 	}
 	return admin.New(admin.Config{
 		Contracts: n.stores.contracts, Billing: billingPort{n.stores.billing}, Sessions: sessionsPort{n.stores.sessions, n.sessions},
-		Devices: n.stores.devices, Directory: directoryPort{n}, Refusals: n.door.Refusals(),
+		Devices: n.stores.devices, Directory: n.directoryPort(), Refusals: n.door.Refusals(),
 		Staff: &adminpg.Store{Pool: n.db.pool}, SignIns: &adminpg.SignIns{Pool: n.db.pool},
 		Disconnect: func(_ context.Context, key nas.SessionKey, actor, reason string) error {
 			return n.reconciler.Disconnect(key, actor, reason)
@@ -105,9 +105,33 @@ func (p sessionsPort) OpenSessions(ctx context.Context, f admin.SessionFilter) (
 }
 
 // directoryPort answers the panel's questions from the projection that authentication answers from.
-type directoryPort struct{ n *node }
+type directoryPort struct {
+	n       *node
+	counts  *seldom[int64, []admin.Count]
+	changes *seldom[changesAsked, changesFound]
+}
+
+func (n *node) directoryPort() directoryPort {
+	return directoryPort{n, &seldom[int64, []admin.Count]{}, &seldom[changesAsked, changesFound]{}}
+}
+
+// changesAsked is a question for changes, where from is about now; ahead tells whether the clock was set since.
+type changesAsked struct {
+	ahead int64
+	span  time.Duration
+	limit int
+}
+
+type changesFound struct {
+	list []admin.Change
+	all  int
+}
 
 func (p directoryPort) Counts(now time.Time) []admin.Count {
+	return p.counts.ask(p.n.clock.offset.Load(), func() []admin.Count { return p.count(now) })
+}
+
+func (p directoryPort) count(now time.Time) []admin.Count {
 	type key struct {
 		status  contracts.Status
 		outcome contracts.Outcome
@@ -148,6 +172,11 @@ func (p directoryPort) Standing(login string, access contracts.AccessID, now tim
 }
 
 func (p directoryPort) Changes(from, until time.Time, limit int) ([]admin.Change, int) {
+	found := p.changes.ask(changesAsked{p.n.clock.offset.Load(), until.Sub(from), limit}, func() changesFound { return p.change(from, until, limit) })
+	return found.list, found.all
+}
+
+func (p directoryPort) change(from, until time.Time, limit int) changesFound {
 	var all []admin.Change
 	for sub := range p.n.projection.directory.All {
 		for i := 0; i+1 < len(sub.Windows); i++ {
@@ -162,7 +191,7 @@ func (p directoryPort) Changes(from, until time.Time, limit int) ([]admin.Change
 		}
 	}
 	slices.SortFunc(all, func(a, b admin.Change) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Login, b.Login)) })
-	return all[:min(limit, len(all))], len(all)
+	return changesFound{slices.Clone(all[:min(limit, len(all))]), len(all)}
 }
 
 func (p directoryPort) Age(now time.Time) time.Duration { return p.n.projection.directory.Age(now) }

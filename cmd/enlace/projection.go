@@ -39,6 +39,7 @@ type projection struct {
 	kick      func()             // called after everything, or a device, was read anew; may be nil
 	stumbled  map[string]int     // how often in a row something could not be read although the database answers
 	unread    atomic.Int64       // contracts that the last load passed over
+	built     atomic.Int64       // contracts whose timelines were built
 	shared    windowTable
 	log       zerolog.Logger
 }
@@ -52,7 +53,7 @@ func (p *projection) load(ctx context.Context) (postgres.Snapshot, error) {
 	var loaded accessSet
 	unread := map[contracts.ContractID]bool{}
 	var mu sync.Mutex // of both
-	defer roomToLoad()()
+	defer roomToLoad(p.directory.Len() == 0)()
 	err := pgx.BeginTxFunc(ctx, p.contracts.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		var err error
 		if at, err = postgres.SnapshotOf(ctx, tx); err != nil {
@@ -111,10 +112,14 @@ func (p *projection) restore(s *snapshot) {
 
 // loadShared reads what is common to all contracts: rules, plans, devices. It may be newer than the snapshot, never
 // older; the feed then tells of the same change once more.
-func (p *projection) loadShared(ctx context.Context) (err error) {
-	if p.rules, err = p.contracts.Rules(ctx); err != nil {
+func (p *projection) loadShared(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readPatience)
+	defer cancel()
+	rules, err := p.contracts.Rules(ctx)
+	if err != nil {
 		return err
 	}
+	p.rules = rules
 	if err := p.loadPlans(ctx); err != nil {
 		return err
 	}
@@ -157,12 +162,19 @@ func (p *projection) devicesNow() []nas.Device {
 	return list
 }
 
+// loadDevices keeps what is known of a device that cannot be read.
 func (p *projection) loadDevices(ctx context.Context) error {
-	list, err := p.devices.Devices(ctx)
+	var kept []nas.Device
+	list, err := p.devices.ReadableDevices(ctx, func(id nas.DeviceID, err error) {
+		p.log.Error().Err(err).Int64("device", int64(id)).Msg("a device cannot be read and is passed over; what is in memory of it stays in force")
+		if d, ok := p.device(id); ok {
+			kept = append(kept, *d)
+		}
+	})
 	if err != nil {
 		return err
 	}
-	p.setDevices(list)
+	p.setDevices(append(list, kept...))
 	return nil
 }
 
@@ -263,13 +275,15 @@ func (p *projection) apply(ctx context.Context, changes []postgres.Change) error
 			rules = true
 		}
 	}
+	soon, cancel := context.WithTimeout(ctx, readPatience)
+	defer cancel()
 	if plans {
-		if err := p.loadPlans(ctx); err != nil {
+		if err := p.loadPlans(soon); err != nil {
 			return err
 		}
 	}
 	if devices {
-		if err := p.passOver(ctx, "the devices", p.loadDevices(ctx)); err != nil {
+		if err := p.passOver(soon, "the devices", p.loadDevices(soon)); err != nil {
 			return err
 		}
 		p.kicked()
@@ -317,6 +331,9 @@ func (p *projection) rebuild(ctx context.Context, ids []int64) error {
 
 func contractName(id int64) string { return "contract " + strconv.FormatInt(id, 10) }
 
+// readPatience bounds the reading of what is common to all; pages of contracts have a bound of their own.
+const readPatience = time.Minute
+
 // stumbles is how often something may fail in a row, with the database answering, before the feed goes on without it.
 const stumbles = 3
 
@@ -343,14 +360,16 @@ func (p *projection) passOver(ctx context.Context, what string, err error) error
 
 // reloadAll rebuilds every timeline, after a change of the rules or of a plan.
 func (p *projection) reloadAll(ctx context.Context) error {
-	rules, err := p.contracts.Rules(ctx)
+	soon, cancel := context.WithTimeout(ctx, readPatience)
+	defer cancel()
+	rules, err := p.contracts.Rules(soon)
 	if err = p.passOver(ctx, "the rules", err); err != nil {
 		return err
 	}
 	if rules != nil {
 		p.rules = rules
 	}
-	defer roomToLoad()()
+	defer roomToLoad(p.directory.Len() == 0)()
 	return pgx.BeginTxFunc(ctx, p.contracts.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		return p.contracts.LoadAll(ctx, tx, func(l *contractspg.Loaded) error {
 			p.put(l)
@@ -376,6 +395,7 @@ func (p *projection) tell(l *contractspg.Loaded) {
 
 // put builds the subscribers of a contract and places them in the directory. It may be called from several goroutines.
 func (p *projection) put(l *contractspg.Loaded) {
+	p.built.Add(1)
 	c := &l.Contract
 	spans := contracts.Timeline(c, l.Facts, p.rules, contracts.Options{}).Spans
 	now := p.now()

@@ -40,18 +40,22 @@ func (t *windowTable) same(windows []radius.Window) []radius.Window {
 	return kept
 }
 
-// loadingPercent is how much the heap may grow between collections of garbage while everything is loaded: collecting
-// would cost as much as loading does, and most of what is read stays.
+// loadingPercent is how much the heap may grow between collections of garbage while everything is loaded into an empty
+// directory: collecting would cost as much as loading does, and most of what is read stays.
 const loadingPercent = 250
 
-// roomToLoad lets the heap grow; the function it gives back ends that, and hands back to the system what is free again.
-// Where the operator has set limits of his own (GOMEMLIMIT, GOGC) they hold.
-func roomToLoad() (end func()) {
+// roomToLoad lets the heap grow while an empty directory is filled; the function it gives back ends that, and hands back
+// to the system what is free again. A directory that is there is twice in memory while it is replaced: then garbage is
+// collected as ever. Where the operator has set limits of his own (GOMEMLIMIT, GOGC) they hold.
+func roomToLoad(empty bool) (end func()) {
 	loads.Lock()
 	percent := debug.SetGCPercent(loadingPercent)
 	if percent != 100 || debug.SetMemoryLimit(-1) != math.MaxInt64 {
 		debug.SetGCPercent(percent)
 		return loads.Unlock
+	}
+	if !empty {
+		debug.SetGCPercent(percent)
 	}
 	return func() {
 		debug.SetGCPercent(percent)

@@ -105,3 +105,52 @@ func TestRecordsOfCommandsAreStoredAtTheEnd(t *testing.T) {
 		t.Errorf("%d of %d are stored", stored, n)
 	}
 }
+
+// A start passes over what it cannot read, says so, and has everything else; what nobody can read is an error.
+func TestLoadingPassesOverWhatCannotBeRead(t *testing.T) {
+	h := newShop(t)
+	h.sign("ana@isp", "one")
+	damaged := h.sign("bia@isp", "two")
+	for i, name := range []string{"bras-1", "bras-2"} {
+		d := nas.Device{Name: name, Source: netip.MustParsePrefix(fmt.Sprintf("192.0.2.%d/32", i+1)), Secret: []byte("testing123"), Dialect: "mikrotik",
+			MessageAuthenticator: "auto", LimitProxyState: "auto", InterimSeconds: 300, CommandsPerSecond: 50}
+		h.must(h.devices.CreateDevice(h.ctx, "test", saoPaulo("2026-04-14 10:00"), &d))
+	}
+	exec := func(sql string, args ...any) {
+		t.Helper()
+		_, err := h.pool.Exec(h.ctx, sql, args...)
+		h.must(err)
+	}
+	exec(`update access set password_sealed = 'damaged' where contract_id = $1`, damaged.ID)
+	exec(`update device set secret_sealed = 'damaged' where name = 'bras-2'`)
+	p, _ := h.still("2026-04-14 10:00")
+	if p.directory.Lookup([]byte("ana@isp")) == nil || p.directory.Lookup([]byte("bia@isp")) != nil || p.unread.Load() != 1 {
+		t.Errorf("%d logins, %d contracts unreadable", p.directory.Len(), p.unread.Load())
+	}
+	if p.table.Lookup(netip.MustParseAddr("192.0.2.1")) == nil || p.table.Lookup(netip.MustParseAddr("192.0.2.2")) != nil {
+		t.Errorf("devices: %+v", p.devicesNow())
+	}
+	exec(`update access set password_sealed = 'damaged'`)
+	if _, err := p.load(h.ctx); err == nil {
+		t.Error("a database in which nothing can be read was loaded")
+	}
+	if p.directory.Lookup([]byte("ana@isp")) == nil {
+		t.Error("a load that failed has taken away what was known")
+	}
+}
+
+// What a full load does not find any more is gone, and what it cannot read stays.
+func TestLoadingAnewForgetsWhatIsGone(t *testing.T) {
+	h := newShop(t)
+	h.sign("ana@isp", "one")
+	kept := h.sign("bia@isp", "two")
+	p, _ := h.still("2026-04-14 10:00")
+	p.directory.Put(&radius.Subscriber{Access: 4711, Contract: 4711, Login: "old@isp"})
+	_, err := h.pool.Exec(h.ctx, `update access set password_sealed = 'damaged' where contract_id = $1`, kept.ID)
+	h.must(err)
+	_, err = p.load(h.ctx)
+	h.must(err)
+	if p.directory.Lookup([]byte("old@isp")) != nil || p.directory.Lookup([]byte("bia@isp")) == nil || p.directory.Lookup([]byte("ana@isp")) == nil {
+		t.Errorf("%d logins", p.directory.Len())
+	}
+}
