@@ -44,6 +44,9 @@ func (w *worker) authenticate(d *device, v View, p *packet, digest uint64) []byt
 	case changing:
 		return w.refuse(d, v, &a, p, digest, PasswordChange, "the subscriber's device asks for another password; it is changed in the contract")
 	}
+	if reply, again := w.redialed(d, v, &a, p, digest); again {
+		return reply
+	}
 	s, why, detail := w.identify(d, v, &a, m)
 	if s == nil {
 		return w.refuse(d, v, &a, p, digest, why, detail)
@@ -51,9 +54,9 @@ func (w *worker) authenticate(d *device, v View, p *packet, digest uint64) []byt
 	window := s.At(p.now)
 	switch status := window.StatusName(); {
 	case status == contracts.Pending || status == contracts.Terminated || len(s.Windows) == 0:
-		return w.refuse(d, v, &a, p, digest, ContractState, fmt.Sprintf("contract %d is %s", s.Contract, status))
+		return w.refuseContract(d, v, &a, p, digest, s, window, ContractState, fmt.Sprintf("contract %d is %s", s.Contract, status))
 	case window.Disabled:
-		return w.refuse(d, v, &a, p, digest, LoginDisabled, fmt.Sprintf("the login is switched off on contract %d", s.Contract))
+		return w.refuseContract(d, v, &a, p, digest, s, window, LoginDisabled, fmt.Sprintf("the login is switched off on contract %d", s.Contract))
 	}
 	if s.Line != nil {
 		if detail := w.bearing.mismatch(w.door.directory.learning.of(s), d.ID); detail != "" {
@@ -61,7 +64,7 @@ func (w *worker) authenticate(d *device, v View, p *packet, digest uint64) []byt
 		}
 	}
 	if window.Outcome == contracts.OutcomeReject {
-		return w.refuse(d, v, &a, p, digest, Blocked, fmt.Sprintf("contract %d is %s, and the policy refuses instead of walling", s.Contract, window.StatusName()))
+		return w.refuseContract(d, v, &a, p, digest, s, window, Blocked, fmt.Sprintf("contract %d is %s, and the policy refuses instead of walling", s.Contract, window.StatusName()))
 	}
 	g := w.door.walled
 	if window.Outcome != contracts.OutcomeWalled {
@@ -237,6 +240,11 @@ func encode(dialect *nas.Dialect, s nas.Service, g nas.Garden) (e acceptBytes) {
 // for the delay that slows guessing down.
 func (w *worker) refuse(d *device, v View, a *ask, p *packet, digest uint64, why Reason, detail string) []byte {
 	w.recordRefusal(d, a, p, why, detail)
+	return w.reject(d, v, a, p, digest, why, why == BadPassword || why == UserUnknown)
+}
+
+// reject builds the Access-Reject. A slow one waits for the delay.
+func (w *worker) reject(d *device, v View, a *ask, p *packet, digest uint64, why Reason, slow bool) []byte {
 	b := appendMA(beginPacket(w.out, CodeAccessReject, v.Identifier()))
 	if why == EAPUnsupported {
 		b = appendAttr(b, attrEAPMessage, []byte{4, at(a.eap, 1), 0, 4}) // EAP-Failure (RFC 3579, section 2.6.1)
@@ -252,7 +260,7 @@ func (w *worker) refuse(d *device, v View, a *ask, p *packet, digest uint64, why
 		return nil
 	}
 	series.refused[why].Inc()
-	if (why == BadPassword || why == UserUnknown) && w.door.delay.after > 0 {
+	if slow && w.door.delay.after > 0 {
 		r := w.pend(p, digest, b, series)
 		r.delayed = true
 		if w.door.delay.push(r) {

@@ -21,6 +21,7 @@ type worker struct {
 	ms        mschap
 	cache     *replyCache
 	accepts   map[acceptKey]acceptBytes
+	redials   redials
 	out       []byte // the reply being built
 	cookie    []byte
 	bearing   bearing // of the request in hand, where it matters
