@@ -71,6 +71,7 @@ func newDevice(n nas.Device, was *device) *device {
 	d := &device{Device: n, secret: newSecret(n.Secret), dialect: nas.DialectByName(n.Dialect)}
 	if was != nil && was.Observed.Since.Equal(n.Observed.Since) && n.SharesSecret(&was.Device) {
 		d.watch = was.watch
+		d.watch.rest(n.Observed)
 	} else {
 		d.watch = newWatch(n.Observed)
 	}

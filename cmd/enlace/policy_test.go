@@ -103,3 +103,37 @@ func TestSecretIsRotated(t *testing.T) {
 	p.api("PUT", "/api/v1/devices/1", device, 200)
 	answers(false, true)
 }
+
+// TestPolicyLearnedWithoutTheDatabaseLasts: what was learned while the database was away survives a death, and is stored
+// when the database is back.
+func TestPolicyLearnedWithoutTheDatabaseLasts(t *testing.T) {
+	l := lonelyStory(t, "127.31.4.9")
+	p := l.program
+	login := fmt.Sprintf("User-Name = %q, User-Password = %q", storyLogin, storyPassword)
+	p.eventually("the device is answered", func() error {
+		if ok, out := radclient(t, p.auth, "auth", storySecret, login); !ok {
+			return fmt.Errorf("%s", out)
+		}
+		return nil
+	})
+	if err := l.cluster.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if ok, out := radclient(t, p.auth, "auth", storySecret, login+", Message-Authenticator = 0x00"); !ok {
+		t.Fatalf("a signed request with the database away:\n%s", out)
+	}
+	l.kept()
+	p.kill(syscall.SIGKILL)
+	p.up(p.clockFrom)
+	if ok, out := radclient(t, p.auth, "auth", storySecret, login); ok {
+		t.Fatalf("a death without the database made the device trusted without Message-Authenticator again:\n%s", out)
+	}
+	l.raise(t)
+	p.eventually("what was learned is stored", func() error {
+		status, b := p.call("GET", "/api/v1/devices/2", nil)
+		if status != 200 || !strings.Contains(string(b), "Learned: it sends Message-Authenticator") {
+			return fmt.Errorf("%d %s", status, b)
+		}
+		return nil
+	})
+}

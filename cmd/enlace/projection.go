@@ -144,7 +144,7 @@ func (p *projection) setPlans(plans []contracts.Plan) {
 	p.directory.SetPlans(profiles)
 }
 
-// plansNow and devicesNow are what is in force.
+// plansNow and devicesNow are what is in force, with what has been seen of the devices by now.
 func (p *projection) plansNow() []contracts.Plan {
 	if plans := p.plans.Load(); plans != nil {
 		return *plans
@@ -155,8 +155,12 @@ func (p *projection) plansNow() []contracts.Plan {
 func (p *projection) devicesNow() []nas.Device {
 	var list []nas.Device
 	if known := p.byID.Load(); known != nil {
-		for _, d := range *known {
-			list = append(list, *d)
+		for id, d := range *known {
+			now := *d
+			if o, ok := p.table.Observation(id); ok {
+				now.Observed = o
+			}
+			list = append(list, now)
 		}
 	}
 	return list
