@@ -344,3 +344,85 @@ func TestADatabaseThatIsNewerIsNotTouched(t *testing.T) {
 		return nil
 	})
 }
+
+// A private PostgreSQL that does not start does not keep a node with a snapshot from serving, nor does one that dies and
+// does not come up again end it; without a snapshot the start fails, as there is nothing to serve.
+func TestThePrivateDatabaseDoesNotStart(t *testing.T) {
+	l := &lonely{story: &story{program: &program{t: t, dir: pgtest.Dir(t)}}}
+	l.args = []string{"--auth-listen", "127.0.0.1:0", "--acct-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--snapshot-interval", "50ms",
+		"--reject-delay", "0s", "--notice-log", filepath.Join(l.dir, "notices.jsonl"), "--log-format", "json", "--log-level", "info"}
+	l.up(local("2026-01-15 10:00:00").Format(time.RFC3339))
+	l.args[1], l.args[3] = l.auth, l.acct
+	l.token = strings.TrimSpace(l.run("token", "create", "story"))
+	l.story = provide(t, l.program, "standard", "127.31.4.5")
+	l.eventually("a login is accepted", func() error {
+		_, err := l.nas.Login(t.Context(), storyLogin, storyPassword, nastest.PAP)
+		return err
+	})
+	l.kept()
+	l.kill(syscall.SIGTERM)
+
+	settings := filepath.Join(l.dir, "postgres", "data", "postgresql.conf")
+	good, err := os.ReadFile(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(content []byte) {
+		t.Helper()
+		if err := os.WriteFile(settings, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put([]byte("there is no such setting = 1\n"))
+	l.up(local("2026-01-15 10:30:00").Format(time.RFC3339))
+	l.login(t)
+	if status, body := l.call("GET", "/healthz", nil); status != 503 || !strings.Contains(string(body), "serving_snapshot_of") {
+		t.Errorf("/healthz answers %d %s", status, body)
+	}
+	put(good)
+	back := func() error {
+		if status, body := l.call("GET", "/api/v1/plans", nil); status != 200 {
+			return fmt.Errorf("%d %s", status, body)
+		}
+		return nil
+	}
+	l.eventually("the database is back", back)
+
+	put([]byte("there is no such setting = 1\n"))
+	lock, err := os.ReadFile(filepath.Join(l.dir, "postgres", "data", "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	postmaster, err := strconv.Atoi(strings.TrimSpace(strings.SplitN(string(lock), "\n", 2)[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(postmaster, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	l.eventually("the private database is missed", func() error {
+		if !strings.Contains(l.log.String(), "PostgreSQL died") {
+			return fmt.Errorf("it is not")
+		}
+		return nil
+	})
+	l.login(t)
+	put(good)
+	l.eventually("the database is back again", back)
+	l.kill(syscall.SIGTERM)
+
+	put([]byte("there is no such setting = 1\n"))
+	if err := os.Remove(filepath.Join(l.dir, "snapshot")); err != nil {
+		t.Fatal(err)
+	}
+	program, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, program, append([]string{"serve", "--data-dir", l.dir}, l.args...)...).CombinedOutput()
+	if err == nil || ctx.Err() != nil || !strings.Contains(string(out), "private PostgreSQL") {
+		t.Errorf("without a snapshot: %v\n%s", err, out)
+	}
+}
