@@ -289,6 +289,9 @@ func (s *snapshots) write(ctx context.Context) {
 	if s.every == 0 || age > farAway {
 		return
 	}
+	if _, err := os.Stat(s.path); err == nil && s.projection.directory.Len() == 0 {
+		return // a database that has lost everything must not take the snapshot with it
+	}
 	began := time.Now()
 	head := &snapshotHead{Taken: now.Add(-age), Journal: s.accounting.Place(), Plans: s.projection.plansNow(), Devices: s.projection.devicesNow()}
 	_, err := writeSnapshot(ctx, s.path, s.seal, head, s.projection.directory.All, s.sessions.Open)

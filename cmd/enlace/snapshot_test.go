@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
 	"pgregory.net/rapid"
 
 	"enlace/contracts"
@@ -254,4 +256,35 @@ func FuzzSnapshot(f *testing.F) {
 			t.Fatal("an end that says nothing")
 		}
 	})
+}
+
+// A database that was found empty does not take the last snapshot of what was in it.
+func TestSnapshotOutlivesAnEmptyDirectory(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "snapshot")
+	if err := os.WriteFile(path, []byte("of better days"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j, err := journal.Open(journal.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	sessions := radius.NewSessions()
+	accounting, err := radius.NewAccounting(j, sessions, zerolog.Nop(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &projection{directory: radius.NewDirectory(), now: time.Now, log: zerolog.Nop()}
+	p.directory.SetFresh(time.Now())
+	s := &snapshots{path: path, every: time.Minute, seal: newTestSealer(t, 1), projection: p, sessions: sessions, accounting: accounting, log: zerolog.Nop(),
+		failed: prometheus.NewCounter(prometheus.CounterOpts{Name: "failed"}), seconds: prometheus.NewGauge(prometheus.GaugeOpts{Name: "seconds"})}
+	s.write(t.Context())
+	if b, err := os.ReadFile(path); err != nil || string(b) != "of better days" {
+		t.Errorf("the snapshot is %q, %v", b, err)
+	}
+	p.directory.Put(&radius.Subscriber{Access: 1, Login: "ana@isp"})
+	s.write(t.Context())
+	if found, err := readSnapshot(t.Context(), path, s.seal); err != nil || len(found.subscribers) != 1 {
+		t.Errorf("the snapshot cannot be read: %v", err)
+	}
 }
