@@ -73,6 +73,7 @@ func (s *server) api(m *http.ServeMux) {
 	s.customersAPI(a)
 	s.plansAPI(a)
 	s.contractsAPI(a)
+	s.usageAPI(a)
 	s.invoicesAPI(a)
 	s.networkAPI(a)
 	m.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {

@@ -120,6 +120,13 @@ func (s *server) contractJSON(ctx context.Context, id contracts.ContractID) (*co
 		return nil, err
 	}
 	out := contractJSONOf(&d, now)
+	if plan := d.Plans[contracts.PlanID(out.PlanID)]; !plan.Plain() {
+		u, err := s.usageOf(ctx, &d, now, contracts.English)
+		if err != nil {
+			return nil, err
+		}
+		out.Outcome = u.Verdict.Outcome.String()
+	}
 	return &out, nil
 }
 
@@ -277,6 +284,17 @@ func (s *server) timelineAPI(a huma.API) {
 			in.At = now
 		}
 		e := contracts.Explain(d.Contract, d.Facts, d.Rules, in.At, contracts.Language(in.Lang))
+		past, err := s.Contracts.Dossier(ctx, contracts.ContractID(in.ID), in.At) // the plans as they were then
+		if err != nil {
+			return nil, err
+		}
+		from, until := contracts.CycleOf(contracts.DateOf(in.At, d.Contract.Zone), d.Contract.DueDay)
+		days, err := s.Usage.Usage(ctx, d.Contract.ID, from, until)
+		if err != nil {
+			return nil, err
+		}
+		u := contracts.UsageAt(&past, e.Span, days, in.At, contracts.Language(in.Lang))
+		e.Details = append(e.Details, u.Details...)
 		out := explanationJSON{At: in.At.UTC(), Headline: e.Headline, Details: e.Details, Span: spanJSONOf(&e.Span), Planned: e.Planned}
 		if e.Next != nil {
 			next := spanJSONOf(e.Next)
@@ -292,12 +310,13 @@ type actJSON struct {
 	Until    civil  `json:"until,omitempty" doc:"suspend: the day of return"`
 	PlanID   int64  `json:"plan_id,omitempty" minimum:"0" doc:"plan-change: the new plan"`
 	AccessID int64  `json:"access_id,omitempty" minimum:"0" doc:"access-disable, access-enable: which"`
+	Bytes    int64  `json:"bytes,omitempty" minimum:"0" maximum:"1000000000000000" doc:"top-up: octets added to the allowance of the present billing cycle"`
 }
 
 func (s *server) actsAPI(a huma.API) {
 	type act struct {
 		ID   int64  `path:"id" minimum:"1"`
-		Act  string `path:"act" enum:"activate,cancel,plan-change,trust-unblock,trust-clear,temp-release,manual-release,manual-block,manual-unblock,suspend,resume,access-disable,access-enable"`
+		Act  string `path:"act" enum:"activate,cancel,plan-change,trust-unblock,trust-clear,temp-release,manual-release,manual-block,manual-unblock,suspend,resume,access-disable,access-enable,top-up"`
 		Body *actJSON
 	}
 	operation(s, a, "POST", "/contracts/{id}/acts/{act}", "act", "Act on a contract; a rule that refuses answers 409 with its code", func(ctx context.Context, in *act) (*body[contractJSON], error) {
@@ -305,7 +324,7 @@ func (s *server) actsAPI(a huma.API) {
 			in.Body = &actJSON{}
 		}
 		f := contracts.Fact{ContractID: contracts.ContractID(in.ID), Kind: acts[in.Act], Actor: actorOf(ctx), Reason: in.Body.Reason,
-			PlanID: contracts.PlanID(in.Body.PlanID), AccessID: contracts.AccessID(in.Body.AccessID)}
+			PlanID: contracts.PlanID(in.Body.PlanID), AccessID: contracts.AccessID(in.Body.AccessID), Bytes: in.Body.Bytes}
 		var err error
 		if f.From, err = in.Body.From.date("from"); err != nil {
 			return nil, err

@@ -87,6 +87,9 @@ type planFieldsJSON struct {
 	Full           profileJSON  `json:"full"`
 	Reduced        *profileJSON `json:"reduced,omitempty" doc:"Rates of a reduced contract; absent: reduced_percent of the plan"`
 	ReducedPercent int          `json:"reduced_percent,omitempty" minimum:"0" maximum:"100" default:"10"`
+
+	Allowance *allowanceJSON `json:"allowance,omitempty" doc:"Traffic included in a billing cycle; absent: all of it"`
+	Hours     []hoursJSON    `json:"hours,omitempty" maxItems:"24" doc:"What is different at some times of the day, in the contract's zone; the first that holds decides"`
 }
 
 type planJSON struct {
@@ -95,7 +98,8 @@ type planJSON struct {
 }
 
 func planJSONOf(p *contracts.Plan) planJSON {
-	out := planJSON{int64(p.ID), planFieldsJSON{Name: p.Name, Price: moneyOf(p.Price), Full: profileJSON(p.Full), ReducedPercent: p.ReducedPercent}}
+	out := planJSON{int64(p.ID), planFieldsJSON{Name: p.Name, Price: moneyOf(p.Price), Full: profileJSON(p.Full), ReducedPercent: p.ReducedPercent,
+		Allowance: allowanceJSONOf(p.Allowance), Hours: hoursJSONOf(p.Hours)}}
 	if p.Reduced != (contracts.Profile{}) {
 		r := profileJSON(p.Reduced)
 		out.Reduced = &r
@@ -105,7 +109,11 @@ func planJSONOf(p *contracts.Plan) planJSON {
 
 func (f planFieldsJSON) plan(id contracts.PlanID) (contracts.Plan, error) {
 	price, err := f.Price.cents("price")
-	p := contracts.Plan{ID: id, Name: f.Name, Price: price, Full: contracts.Profile(f.Full), ReducedPercent: f.ReducedPercent}
+	if err != nil {
+		return contracts.Plan{}, err
+	}
+	p := contracts.Plan{ID: id, Name: f.Name, Price: price, Full: contracts.Profile(f.Full), ReducedPercent: f.ReducedPercent, Allowance: f.Allowance.allowance()}
+	p.Hours, err = hoursOf(f.Hours)
 	if f.Reduced != nil {
 		p.Reduced = contracts.Profile(*f.Reduced)
 	}

@@ -33,6 +33,7 @@ var portuguese = map[string]string{
 	"Afterwards (postpaid)":              "Depois do uso (pós-pago)",
 	"All of them":                        "Ver todas",
 	"All":                                "Todas",
+	"Allowance topped up":                "Franquia ampliada",
 	"Allow trust unblock again":          "Permitir novo desbloqueio de confiança",
 	"Allow":                              "Permitir",
 	"Amount":                             "Valor",

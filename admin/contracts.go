@@ -55,6 +55,7 @@ type contractView struct {
 	Open     contracts.Cents // principal of unpaid invoices
 	Commands []nas.CommandRecord
 	Refused  []radius.Refusal
+	Usage    *usageView
 	PayID    string // idempotency key of the payment form on this page
 }
 
@@ -109,6 +110,9 @@ func (s *server) viewContract(r *http.Request, p *page, number contracts.Contrac
 	v.Why = contracts.Explain(c, d.Facts, d.Rules, p.now, p.lang)
 	v.Span = v.Why.Span
 	v.Plan = d.Plans[v.Span.PlanID]
+	if v.Usage, err = s.usageOf(ctx, &d, p.now, p.lang); err != nil {
+		return nil, err
+	}
 	from, until := window(c, d.Facts, v.Zoom, p.now)
 	v.Picture = draw(p, c, d.Facts, d.Rules, from, until)
 	if v.Invoices, err = s.Billing.Invoices(ctx, InvoiceFilter{Contract: number, Limit: 60}); err != nil {
@@ -184,7 +188,7 @@ var acts = map[string]contracts.FactKind{
 	"trust-unblock": contracts.TrustUnblock, "trust-clear": contracts.TrustCleared, "temp-release": contracts.TempRelease,
 	"manual-release": contracts.ManualRelease, "manual-block": contracts.ManualBlock, "manual-unblock": contracts.ManualUnblock,
 	"suspend": contracts.VoluntarySuspend, "resume": contracts.VoluntaryResume,
-	"access-disable": contracts.AccessDisabled, "access-enable": contracts.AccessEnabled,
+	"access-disable": contracts.AccessDisabled, "access-enable": contracts.AccessEnabled, "top-up": contracts.ToppedUp,
 }
 
 // act performs what a form on the contract's page asks for, and goes back there with what came of it.
@@ -205,7 +209,7 @@ func (s *server) act(w http.ResponseWriter, r *http.Request, p *page) error {
 		return contracts.NotFoundf("there is no such act")
 	}
 	fact := contracts.Fact{ContractID: number, Kind: kind, Actor: p.actor(), Reason: f.get("reason"),
-		From: f.date("from"), Until: f.date("until"), PlanID: contracts.PlanID(f.number("plan", 0)), AccessID: contracts.AccessID(f.number("access", 0))}
+		From: f.date("from"), Until: f.date("until"), PlanID: contracts.PlanID(f.number("plan", 0)), AccessID: contracts.AccessID(f.number("access", 0)), Bytes: f.gigabytes("gigabytes")}
 	if err := checkAct(&fact, p.now); f.wrong(err) {
 		s.say(r, false, p.errorText(f.err))
 	} else if span, err := s.Contracts.Act(r.Context(), p.now, fact); err != nil {
@@ -230,6 +234,8 @@ func checkAct(f *contracts.Fact, now time.Time) error {
 		return contracts.Invalidf("from", "a suspension does not begin in the past")
 	case f.Kind == contracts.PlanChanged && f.PlanID <= 0:
 		return contracts.Invalidf("plan_id", "a change of plan names the plan")
+	case f.Kind == contracts.ToppedUp && (f.Bytes <= 0 || f.Bytes > contracts.MaxAllowance):
+		return contracts.Invalidf("bytes", "a top-up adds something, and at most 1,000,000 GB")
 	case (f.Kind == contracts.AccessDisabled || f.Kind == contracts.AccessEnabled) && f.AccessID <= 0:
 		return contracts.Invalidf("access_id", "name the access")
 	}

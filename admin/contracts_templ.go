@@ -124,7 +124,7 @@ func contractDetail(p *page, v *contractView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = outcomeBadge(p, v.Span.Outcome).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = outcomeBadge(p, v.Usage.Verdict.Outcome).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

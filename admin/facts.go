@@ -14,7 +14,7 @@ var factLabels = map[contracts.FactKind]string{
 	contracts.ManualRelease: "Manual release", contracts.ManualBlock: "Manual block", contracts.ManualUnblock: "Manual block lifted",
 	contracts.VoluntarySuspend: "Suspension at own request", contracts.VoluntaryResume: "Resumed", contracts.AccessDisabled: "Access switched off",
 	contracts.AccessEnabled: "Access switched on", contracts.Activated: "Activated", contracts.Cancelled: "Contract cancelled",
-	contracts.PlanChanged: "Plan changed", contracts.SettingsChanged: "Settings changed",
+	contracts.PlanChanged: "Plan changed", contracts.SettingsChanged: "Settings changed", contracts.ToppedUp: "Allowance topped up",
 }
 
 func (p *page) factLabel(f *contracts.Fact) string {
@@ -37,6 +37,9 @@ func (p *page) factPieces(c *contracts.Contract, f *contracts.Fact) []string {
 	}
 	if f.Amount != 0 {
 		out = append(out, p.Money(f.Amount))
+	}
+	if f.Bytes != 0 {
+		out = append(out, contracts.FormatBytes(uint64(f.Bytes), p.lang))
 	}
 	if !f.Due.IsZero() {
 		out = append(out, p.T("due %s", p.Date(f.Due)))

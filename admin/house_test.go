@@ -103,6 +103,13 @@ func (s billingStore) Invoice(ctx context.Context, number string, on contracts.D
 
 type sessionStore struct{ *radiuspg.Store }
 
+type usageStore struct{ store *radiuspg.Store }
+
+func (s usageStore) Usage(ctx context.Context, id contracts.ContractID, from, until contracts.Date) ([]contracts.DayUsage, error) {
+	found, err := s.store.Usage(ctx, radiuspg.Days{Contract: id, From: from, Until: until})
+	return found[id], err
+}
+
 func (s sessionStore) OpenSessions(ctx context.Context, f admin.SessionFilter) ([]radius.Session, error) {
 	return s.Store.OpenSessions(ctx, radiuspg.Filter(f))
 }
@@ -207,7 +214,7 @@ func open(t testing.TB, change ...func(*admin.Config)) *house {
 	if !created {
 		t.Fatal("the first account was not made")
 	}
-	config := admin.Config{Contracts: h.contracts, Billing: billingStore{h.billing}, Sessions: sessionStore{h.sessions},
+	config := admin.Config{Contracts: h.contracts, Billing: billingStore{h.billing}, Sessions: sessionStore{h.sessions}, Usage: usageStore{h.sessions},
 		Devices: h.devices, Directory: directory{h}, Refusals: &h.refusals, Staff: &adminpg.Store{Pool: pool}, SignIns: &adminpg.SignIns{Pool: pool},
 		Disconnect: func(_ context.Context, key nas.SessionKey, _, _ string) error { h.cut <- key; return nil },
 		Now:        h.clock, SetClock: func(to time.Time) error { h.setClock(to); return nil }, Zone: saoPaulo, NoticeChannels: []string{"log"},

@@ -24,6 +24,7 @@ type Config struct {
 	Contracts Contracts
 	Billing   Billing
 	Sessions  Sessions
+	Usage     Usage
 	Devices   Devices
 	Directory Directory
 	Refusals  Refusals
@@ -67,7 +68,7 @@ type server struct {
 
 // New is the HTTP handler of panel, API, /healthz and /metrics.
 func New(c Config) (http.Handler, error) {
-	if c.Contracts == nil || c.Billing == nil || c.Sessions == nil || c.Devices == nil || c.Directory == nil || c.Refusals == nil ||
+	if c.Contracts == nil || c.Billing == nil || c.Sessions == nil || c.Usage == nil || c.Devices == nil || c.Directory == nil || c.Refusals == nil ||
 		c.Staff == nil || c.SignIns == nil || c.Disconnect == nil || c.Now == nil || c.Zone == nil || c.Health == nil {
 		return nil, errors.New("admin: a required part is missing from the configuration")
 	}

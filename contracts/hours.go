@@ -73,6 +73,9 @@ func (p *Plan) HoursProfile(h *Hours) Profile {
 
 // ratesUntil is when the rates that the hours give at t end; zero when they do not change within the week after.
 func (p *Plan) ratesUntil(t time.Time, zone *time.Location) time.Time {
+	if !slices.ContainsFunc(p.Hours, func(h Hours) bool { return p.HoursProfile(&h) != p.Full }) {
+		return time.Time{} // only what counts differs
+	}
 	now := p.HoursProfile(p.HoursAt(t, zone))
 	last := DateOf(t, zone) + 8
 	for at := t; ; {
@@ -81,8 +84,11 @@ func (p *Plan) ratesUntil(t time.Time, zone *time.Location) time.Time {
 		for i := range p.Hours {
 			for d := today - 1; d <= last; d++ {
 				from, until := p.Hours[i].stretch(d, zone)
+				if !from.Before(until) {
+					continue
+				}
 				for _, b := range [...]time.Time{from, until} {
-					if b.After(at) && from.Before(until) && (next.IsZero() || b.Before(next)) {
+					if b.After(at) && (next.IsZero() || b.Before(next)) {
 						next = b
 					}
 				}

@@ -51,7 +51,7 @@ func (w *worker) authenticate(d *device, v View, p *packet, digest uint64) []byt
 	if s == nil {
 		return w.refuse(d, v, &a, p, digest, why, detail)
 	}
-	window := s.At(p.now)
+	window, g := w.door.directory.decide(s, p.now)
 	switch status := window.StatusName(); {
 	case status == contracts.Pending || status == contracts.Terminated || len(s.Windows) == 0:
 		return w.refuseContract(d, v, &a, p, digest, s, window, ContractState, fmt.Sprintf("contract %d is %s", s.Contract, status))
@@ -66,9 +66,8 @@ func (w *worker) authenticate(d *device, v View, p *packet, digest uint64) []byt
 	if window.Outcome == contracts.OutcomeReject {
 		return w.refuseContract(d, v, &a, p, digest, s, window, Blocked, fmt.Sprintf("contract %d is %s, and the policy refuses instead of walling", s.Contract, window.StatusName()))
 	}
-	g := w.door.walled
-	if window.Outcome != contracts.OutcomeWalled {
-		g = w.door.directory.grantOf(window)
+	if window.Outcome == contracts.OutcomeWalled {
+		g = w.door.walled
 	}
 	if g == nil {
 		return w.refuse(d, v, &a, p, digest, ServiceUnencodable, fmt.Sprintf("plan %d of contract %d is not in memory", window.Plan, s.Contract))

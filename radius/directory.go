@@ -39,6 +39,7 @@ type Subscriber struct {
 	Login    string
 	Password []byte   // in clear, in memory only: CHAP and MS-CHAP need it
 	Windows  []Window // ascending; the first covers the time of building
+	Meter    Meter    // of the contract
 	// Line is what the login has beside its password: marks and addresses. Most have nothing, and it is nil.
 	Line *contracts.Line
 }
@@ -61,6 +62,7 @@ func (s *Subscriber) At(now time.Time) Window {
 type PlanProfile struct {
 	Name          string
 	Full, Reduced contracts.Profile
+	Terms         *contracts.Plan // where usage or the time of day matters; otherwise nil
 }
 
 // grant is a service with its digest worked out ahead.
@@ -74,7 +76,22 @@ func newGrant(o contracts.Outcome, p contracts.Profile, plan string) *grant {
 	return &grant{s, s.Digest()}
 }
 
-type planGrants struct{ full, reduced *grant }
+type planGrants struct {
+	full, reduced *grant
+	terms         *contracts.Plan // nil for a plain plan
+	others        []*grant        // beside full and reduced, of other rates
+}
+
+// grant of an outcome, by the plan alone.
+func (p *planGrants) grant(o contracts.Outcome) *grant {
+	switch o {
+	case contracts.OutcomeFull:
+		return p.full
+	case contracts.OutcomeReduced:
+		return p.reduced
+	}
+	return nil
+}
 
 const directoryShards = 256
 
@@ -192,10 +209,21 @@ func (d *Directory) Len() int { return int(d.size.Load()) }
 func (d *Directory) SetPlans(plans map[contracts.PlanID]PlanProfile) {
 	m := make(map[contracts.PlanID]planGrants, len(plans))
 	for id, p := range plans {
-		m[id] = planGrants{
+		g := planGrants{
 			full:    newGrant(contracts.OutcomeFull, p.Full, p.Name),
 			reduced: newGrant(contracts.OutcomeReduced, p.Reduced, p.Name),
+			terms:   p.Terms,
 		}
+		if p.Terms != nil {
+			full, reduced := p.Terms.Profiles()
+			for _, rates := range full {
+				g.others = append(g.others, newGrant(contracts.OutcomeFull, rates, p.Name))
+			}
+			for _, rates := range reduced {
+				g.others = append(g.others, newGrant(contracts.OutcomeReduced, rates, p.Name))
+			}
+		}
+		m[id] = g
 	}
 	d.plans.Store(&m)
 }
@@ -215,41 +243,30 @@ func (d *Directory) Age(now time.Time) time.Duration {
 // ServiceAt is what a subscriber may have at now: the service that an Access-Accept would grant, or REJECT. ok is false
 // when the window names a plan that the directory does not know.
 func (d *Directory) ServiceAt(s *Subscriber, now time.Time, garden nas.Garden) (service nas.Service, ok bool) {
-	w := s.At(now)
+	w, g := d.decide(s, now)
 	if w.Disabled || w.Outcome == contracts.OutcomeReject {
 		return nas.Service{Outcome: contracts.OutcomeReject}, true
 	}
 	if w.Outcome == contracts.OutcomeWalled {
 		return nas.Service{Outcome: w.Outcome, Profile: garden.Profile, Plan: d.planName(w.Plan)}, true
 	}
-	g := d.grantOf(w)
 	if g == nil {
 		return nas.Service{}, false
 	}
 	return g.service, true
 }
 
-// grantOf is the grant of a FULL or REDUCED window; nil when its plan is unknown.
-func (d *Directory) grantOf(w Window) *grant {
-	p, ok := (*d.plans.Load())[w.Plan]
-	switch {
-	case !ok:
-		return nil
-	case w.Outcome == contracts.OutcomeFull:
-		return p.full
-	case w.Outcome == contracts.OutcomeReduced:
-		return p.reduced
-	}
-	return nil
-}
-
-// ServicesOf a plan: full and reduced; none for a plan that is not known.
+// ServicesOf a plan: full, reduced, and those of its allowance and hours; none for a plan that is not known.
 func (d *Directory) ServicesOf(id contracts.PlanID) []nas.Service {
 	p, ok := (*d.plans.Load())[id]
 	if !ok {
 		return nil
 	}
-	return []nas.Service{p.full.service, p.reduced.service}
+	services := []nas.Service{p.full.service, p.reduced.service}
+	for _, g := range p.others {
+		services = append(services, g.service)
+	}
+	return services
 }
 
 func (d *Directory) planName(id contracts.PlanID) string {

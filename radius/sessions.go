@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"enlace/contracts"
 	"enlace/nas"
 )
 
@@ -36,6 +37,10 @@ type Sessions struct {
 
 	listening atomic.Int64 // Unix seconds: silence before is our own
 	swept     atomic.Int64 // Unix seconds: the last Sweep
+
+	// Grown, if set before the first Apply, is called when a record that happened at an instant made the counters of a
+	// session grow.
+	Grown func(s *Session, at time.Time, by contracts.Traffic)
 }
 
 const (
@@ -116,9 +121,17 @@ func (t *Sessions) Apply(r *Record) Change {
 	sh.forget(r.Received)
 	lineage := sh.byKey[r.Key]
 	before, wasOpen := lineage.current()
+	var was, grown contracts.Traffic
+	if t.Grown != nil {
+		was = lineage.Traffic()
+	}
 	lineage, at, change := lineage.Fold(r, booted)
 	if reported && at >= 0 {
 		lineage[at].hear(r.sent().Unix(), t.listening.Load())
+	}
+	var grew Session
+	if t.Grown != nil && at >= 0 {
+		grew, grown = lineage[at], lineage.Traffic().Minus(was)
 	}
 	after, isOpen := lineage.current()
 	if len(lineage) > 0 {
@@ -131,6 +144,9 @@ func (t *Sessions) Apply(r *Record) Change {
 	last := at == len(lineage)-1
 	cause := lineage.causeOf(before.StartedAt)
 	sh.mu.Unlock()
+	if !grown.IsZero() {
+		t.Grown(&grew, r.Event, grown)
+	}
 
 	o := t.observer.Load()
 	if o == nil {

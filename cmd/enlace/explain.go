@@ -15,6 +15,7 @@ import (
 	contractspg "enlace/contracts/pg"
 	"enlace/nas"
 	naspg "enlace/nas/pg"
+	radiuspg "enlace/radius/pg"
 )
 
 // explainCmd says what a login may have at an instant, and why.
@@ -107,7 +108,12 @@ func (c *explainCmd) Run(ctx context.Context, cfg *Config, out io.Writer) error 
 	if err != nil {
 		return err
 	}
-	e := explain(&d, c.Login, access, at, cfg.garden(), contracts.Language(c.Lang))
+	from, until := contracts.CycleOf(contracts.DateOf(at, d.Contract.Zone), d.Contract.DueDay)
+	days, err := radiuspg.NewStore(db.pool).Usage(ctx, radiuspg.Days{Contract: id, From: from, Until: until})
+	if err != nil {
+		return err
+	}
+	e := explain(&d, days[id], c.Login, access, at, cfg.garden(), contracts.Language(c.Lang))
 	for i := len(commands) - 1; i >= 0; i-- {
 		if r := commands[i]; !r.RequestedAt.After(at) {
 			e.Commands = append(e.Commands, explainedCommand{At: r.RequestedAt, Method: string(r.Method), Want: r.Want,
@@ -123,13 +129,15 @@ func (c *explainCmd) Run(ctx context.Context, cfg *Config, out io.Writer) error 
 }
 
 // explain joins what the contract says with what an access server would be told.
-func explain(d *contracts.Dossier, login string, access contracts.AccessID, at time.Time, garden nas.Garden, lang contracts.Language) explained {
+func explain(d *contracts.Dossier, days []contracts.DayUsage, login string, access contracts.AccessID, at time.Time, garden nas.Garden, lang contracts.Language) explained {
 	x := contracts.Explain(d.Contract, d.Facts, d.Rules, at, lang)
 	s := x.Span
-	plan := d.Plans[s.PlanID]
+	u := contracts.UsageAt(d, s, days, at, lang)
+	x.Details = append(x.Details, u.Details...)
+	plan := u.Plan
 	e := explained{
 		Login: login, Customer: d.Customer.Name, Contract: int64(d.Contract.ID), Plan: plan.Name, At: at, Status: s.Status,
-		Outcome: s.Outcome, LoginEnabled: true, Headline: x.Headline, Details: x.Details, Rule: s.Why.Rule, Invoice: s.Why.InvoiceID,
+		Outcome: u.Verdict.Outcome, LoginEnabled: true, Headline: x.Headline, Details: x.Details, Rule: s.Why.Rule, Invoice: s.Why.InvoiceID,
 		NoticeOn: s.Why.NoticeOn, Policy: s.Why.PolicyVersion, Fact: s.Why.FactID, Actor: s.Why.Actor, Since: x.Since, Replies: map[string][]string{},
 	}
 	for _, id := range s.Disabled {
@@ -137,13 +145,8 @@ func explain(d *contracts.Dossier, login string, access contracts.AccessID, at t
 			e.LoginEnabled, e.Outcome = false, contracts.OutcomeReject
 		}
 	}
-	service := nas.Service{Outcome: e.Outcome, Plan: plan.Name}
-	switch e.Outcome {
-	case contracts.OutcomeFull:
-		service.Profile = plan.Full
-	case contracts.OutcomeReduced:
-		service.Profile = plan.ReducedProfile()
-	case contracts.OutcomeWalled:
+	service := nas.Service{Outcome: e.Outcome, Plan: plan.Name, Profile: u.Verdict.Profile}
+	if e.Outcome == contracts.OutcomeWalled {
 		service.Profile = garden.Profile
 	}
 	e.Service = service.String()

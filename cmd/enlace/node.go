@@ -112,6 +112,7 @@ func newNode(ctx context.Context, c *Config, log zerolog.Logger) (_ *node, err e
 	}
 	n.sessions.Observe(n.reconciler)
 	n.clock.OnMove(n.projection.markFresh)
+	n.clock.OnMove(n.projection.usage.clockMoved)
 	n.clock.OnMove(n.reconciler.Kick)
 	return n, nil
 }
@@ -135,6 +136,8 @@ func (n *node) openDoor() (err error) {
 	}
 	n.projection = &projection{directory: radius.NewDirectory(), table: radius.NewDeviceTable(nil), now: n.clock.Now,
 		keepPast: n.clock.settable, log: n.log}
+	n.projection.usage = newUsage(n.projection.directory, n.clock.Now, n.log, n.metrics)
+	n.sessions.Grown = n.projection.usage.seen
 	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		n.sessions.Collector(n.projection.deviceName), n.projection.table.Collector())
 	n.door, err = radius.New(radius.Config{
@@ -184,6 +187,8 @@ func (n *node) prepare() (err error) {
 		SetApplied: n.setApplied, Retry: n.cfg.CoARetry, Log: n.log, Metrics: n.metrics,
 	})
 	p.changed, p.kick = n.reconciler.Changed, n.reconciler.Kick
+	p.usage.read, p.usage.changed = n.stores.sessions.Usage, n.reconciler.Changed
+	n.stores.sessions.Terms = p.directory.Terms
 	n.drain, err = radius.NewDrain(n.journal, n.stores.sessions, n.sessions, n.clock.Now, n.log, n.metrics)
 	if err == nil {
 		n.accounting.Feed(n.drain)
@@ -230,6 +235,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { n.jobs(ctx); return nil })
 	g.Go(func() error { n.sweep(ctx); return nil })
 	g.Go(func() error { n.projection.directory.KeepLearned(ctx, n.stores.contracts, n.log); return nil })
+	g.Go(func() error { n.projection.usage.keep(ctx, n.drain.Lag); return nil })
 	g.Go(func() error {
 		(&observer{table: n.projection.table, store: n.stores.devices, every: 15 * time.Second, log: n.log}).run(ctx)
 		return nil

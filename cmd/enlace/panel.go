@@ -38,7 +38,7 @@ func (n *node) handler() (http.Handler, error) {
 		channels = append(channels, c.Name())
 	}
 	return admin.New(admin.Config{
-		Contracts: n.stores.contracts, Billing: billingPort{n.stores.billing}, Sessions: sessionsPort{n.stores.sessions, n.sessions},
+		Contracts: n.stores.contracts, Billing: billingPort{n.stores.billing}, Sessions: sessionsPort{n.stores.sessions, n.sessions}, Usage: usagePort{n.stores.sessions},
 		Devices: n.stores.devices, Directory: n.directoryPort(), Refusals: n.door.Refusals(),
 		Staff: &adminpg.Store{Pool: n.db.pool}, SignIns: &adminpg.SignIns{Pool: n.db.pool},
 		Disconnect: func(_ context.Context, key nas.SessionKey, actor, reason string) error {
@@ -104,6 +104,13 @@ func (p sessionsPort) OpenSessions(ctx context.Context, f admin.SessionFilter) (
 	return open, err
 }
 
+type usagePort struct{ store *radiuspg.Store }
+
+func (p usagePort) Usage(ctx context.Context, id contracts.ContractID, from, until contracts.Date) ([]contracts.DayUsage, error) {
+	found, err := p.store.Usage(ctx, radiuspg.Days{Contract: id, From: from, Until: until})
+	return found[id], err
+}
+
 // directoryPort answers the panel's questions from the projection that authentication answers from.
 type directoryPort struct {
 	n       *node
@@ -138,7 +145,7 @@ func (p directoryPort) count(now time.Time) []admin.Count {
 	}
 	counts := map[key]int{}
 	for sub := range p.n.projection.directory.All {
-		w := sub.At(now)
+		w := p.n.projection.directory.WindowAt(sub, now)
 		k := key{w.StatusName(), w.Outcome}
 		if w.Disabled {
 			k.outcome = contracts.OutcomeReject

@@ -33,6 +33,7 @@ type projection struct {
 	rules     []contracts.Rules             // read and written by the loader and the feed's handler only, one after the other
 	feed      atomic.Pointer[postgres.Feed] // nil until the database was there for the first time
 	start     postgres.Snapshot             // where the feed goes on after the first load
+	usage     *usage
 	now       func() time.Time
 	keepPast  bool               // the clock may be set back: windows that are over are kept
 	changed   func(login string) // called after a login's timeline was rebuilt
@@ -82,6 +83,9 @@ func (p *projection) load(ctx context.Context) (postgres.Snapshot, error) {
 	}
 	p.directory.Retain(func(s *radius.Subscriber) bool { return loaded.has(s.Access) || unread[s.Contract] })
 	p.unread.Store(int64(len(unread)))
+	if err := p.usage.load(ctx, nil); err != nil {
+		return at, err
+	}
 	p.directory.SetFresh(p.now())
 	p.log.Info().Int("logins", p.directory.Len()).Dur("took_ms", time.Since(began)).Msg("the directory is loaded")
 	return at, nil
@@ -104,7 +108,7 @@ func (p *projection) restore(s *snapshot) {
 	p.setPlans(s.Plans)
 	p.setDevices(s.Devices)
 	for _, sub := range s.subscribers {
-		sub.Windows = p.shared.same(sub.Windows)
+		sub.Windows, sub.Meter = p.shared.same(sub.Windows), p.usage.adopt(sub)
 		p.directory.Put(sub)
 	}
 	p.directory.SetFresh(s.Taken)
@@ -137,11 +141,7 @@ func (p *projection) loadPlans(ctx context.Context) error {
 
 func (p *projection) setPlans(plans []contracts.Plan) {
 	p.plans.Store(&plans)
-	profiles := make(map[contracts.PlanID]radius.PlanProfile, len(plans))
-	for _, plan := range plans {
-		profiles[plan.ID] = radius.PlanProfile{Name: plan.Name, Full: plan.Full, Reduced: plan.ReducedProfile()}
-	}
-	p.directory.SetPlans(profiles)
+	p.directory.SetPlans(p.usage.profiles(plans))
 }
 
 // plansNow and devicesNow are what is in force, with what has been seen of the devices by now.
@@ -266,11 +266,14 @@ func (p *projection) markFresh() {
 // apply takes in changes: it reads the rows anew, so that doing it twice does no harm.
 func (p *projection) apply(ctx context.Context, changes []postgres.Change) error {
 	var ids []int64
+	var used []contracts.ContractID
 	plans, devices, rules := false, false, false
 	for _, c := range changes {
 		switch c.Tbl {
 		case "contract":
 			ids = append(ids, c.Key)
+		case "usage":
+			used = append(used, contracts.ContractID(c.Key))
 		case "plan":
 			plans = true
 		case "device":
@@ -308,7 +311,16 @@ func (p *projection) apply(ctx context.Context, changes []postgres.Change) error
 			return err
 		}
 	}
-	return nil
+	if rules || plans { // contracts that were not counted before may be now
+		return p.usage.load(ctx, nil)
+	}
+	for _, id := range ids {
+		used = append(used, contracts.ContractID(id))
+	}
+	if len(used) == 0 {
+		return nil
+	}
+	return p.usage.load(ctx, used)
 }
 
 // rebuild reads contracts and their timelines anew. One that cannot be read must not keep the others from their changes:
@@ -408,12 +420,13 @@ func (p *projection) put(l *contractspg.Loaded) {
 		first++
 	}
 	var room [8]radius.Window
+	meter := p.usage.meter(l, spans[first:])
 	for i, a := range c.Accesses {
 		windows := room[:0]
 		for j := range spans[first:] {
 			windows = append(windows, window(&spans[first+j], a.ID))
 		}
-		p.directory.Put(&radius.Subscriber{Access: a.ID, Contract: c.ID, Login: a.Login, Password: l.Passwords[i], Windows: p.shared.same(windows),
+		p.directory.Put(&radius.Subscriber{Access: a.ID, Contract: c.ID, Login: a.Login, Password: l.Passwords[i], Windows: p.shared.same(windows), Meter: meter,
 			Line: lineOf(&a)})
 	}
 }
@@ -449,7 +462,7 @@ func (p *projection) desired(garden nas.Garden) func(string, contracts.AccessID,
 		}
 		service, ok := p.directory.ServiceAt(sub, now, garden)
 		var until time.Time
-		if w := sub.At(now); w.Until != radius.NoEnd {
+		if w := p.directory.WindowAt(sub, now); w.Until != radius.NoEnd {
 			until = time.Unix(w.Until, 0).UTC()
 		}
 		return service, until, ok

@@ -20,6 +20,7 @@ import (
 	"enlace/postgres"
 	"enlace/postgres/pgtest"
 	"enlace/radius"
+	radiuspg "enlace/radius/pg"
 )
 
 // shop is a provider with one customer and one plan of 500/250 Mbit/s, recorded through the stores.
@@ -110,6 +111,13 @@ type follower struct {
 	told  chan string
 }
 
+// usage of contracts, read from the shop's database.
+func (h *shop) usage(directory *radius.Directory, now func() time.Time, changed func(string)) *usage {
+	u := newUsage(directory, now, zerolog.Nop(), nil)
+	u.read, u.changed = radiuspg.NewStore(h.pool).Usage, changed
+	return u
+}
+
 func (h *shop) follow(now string) *follower {
 	h.Helper()
 	cl, err := newClock(saoPaulo(now).Format(time.RFC3339))
@@ -124,6 +132,7 @@ func (h *shop) follow(now string) *follower {
 			}
 		}}
 	f.feed.Store(postgres.NewFeed(h.url, zerolog.Nop(), 100*time.Millisecond))
+	f.usage = h.usage(f.directory, cl.Now, f.changed)
 	start, err := f.load(h.ctx)
 	h.must(err)
 	ctx, stop := context.WithCancel(h.ctx)

@@ -39,6 +39,10 @@ func filled(t *testing.T, typ reflect.Type, deep int) reflect.Value {
 	case *netip.AddrPort:
 		*x = netip.MustParseAddrPort("192.0.2.1:3799")
 		return v
+	case *radius.Meter:
+		*x = radius.NewMeter(&contracts.Contract{Zone: time.UTC, DueDay: 7}, []contracts.TopUp{{At: time.Unix(1e9, 0).UTC(), Day: 20000, Bytes: 5}}, radius.Meter{})
+		x.Store(20000, contracts.Traffic{Up: 6, Down: 7})
+		return v
 	case *netip.Prefix:
 		*x = netip.MustParsePrefix("2001:db8::/48")
 		return v
