@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/rs/zerolog"
 	layeh "layeh.com/radius"
@@ -318,6 +319,57 @@ func TestAddressesOnTheWire(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Recognising an access by its line, checking its bindings and giving it addresses allocates nothing.
+func TestLinesAllocateNothing(t *testing.T) {
+	c := doorConfig()
+	route, err := contracts.ParseRoute("198.51.100.0/24")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := contracts.Addresses{IPv4: netip.MustParseAddr("203.0.113.9"), DelegatedIPv6: netip.MustParsePrefix("2001:db8:ab00::/52"), Routes: []contracts.Route{route}}
+	for i := range 256 {
+		lined(c.Directory, contracts.AccessID(300+i), "house-"+strings.Repeat("x", i%8), "", contracts.Line{})
+	}
+	lined(c.Directory, 301, "house", "", contracts.Line{NoPassword: true, CircuitID: "olt1", MAC: contracts.Fixed(testMAC(1)),
+		Port: contracts.Binding[contracts.Octets]{Mode: contracts.BindLearn}, VLAN: contracts.VLAN{Outer: 100, Inner: 200}, Addresses: own})
+	w := newHandler(t, c)
+	var all [][]byte
+	for i := range 256 {
+		b := request(t, user("02:00:00:00:00:01"), station("02-00-00-00-00-01"), vendor(vendorADSLForum, adslCircuitID, "olt1"), portID("eth1.100.200"))
+		b[1] = byte(i)
+		all = append(all, b)
+	}
+	p := &packet{from: doorFrom, now: doorNow, device: w.door.devices.lookup(doorFrom.Addr())}
+	i := 0
+	one := func() {
+		p.datagram, p.tick = all[i%len(all)], time.Duration(i)*time.Minute // past the cache's memory
+		if b := w.handleSafely(p); len(b) < 20 || b[0] != CodeAccessAccept {
+			t.Fatalf("no accept: %x", b)
+		}
+		i++
+	}
+	for range 2 * len(all) {
+		one()
+	}
+	if n := testing.AllocsPerRun(1000, one); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// What most accesses lack costs them one pointer.
+func TestSubscriberStaysSmall(t *testing.T) {
+	type before struct {
+		access   contracts.AccessID
+		contract contracts.ContractID
+		login    string
+		password []byte
+		windows  []Window
+	}
+	if grown := unsafe.Sizeof(Subscriber{}) - unsafe.Sizeof(before{}); grown > 16 {
+		t.Errorf("a subscriber is %d bytes larger than login, password and future", grown)
 	}
 }
 

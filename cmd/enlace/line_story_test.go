@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"layeh.com/radius/rfc2865"
 	"layeh.com/radius/rfc2869"
 
+	"enlace/nas/nastest"
 	"enlace/postgres"
 	"enlace/postgres/pgtest"
 )
@@ -152,6 +154,50 @@ func TestTheStoryOfALine(t *testing.T) {
 	s.wants(false, from("02:00:00:00:00:21"))
 
 	s.fixedAddresses(path)
+	s.cutsTheNameless()
+}
+
+// cutsTheNameless blocks the contract of a session whose User-Name is a MAC address, and wants it ended although no
+// record of it comes.
+func (s *story) cutsTheNameless() {
+	s.t.Helper()
+	// The access server numbers its lines and their sessions together: the next line is two after the last.
+	if _, err := s.nas.Login(s.t.Context(), storyLogin, storyPassword, nastest.PAP); err != nil {
+		s.t.Fatal(err)
+	}
+	mac := ""
+	s.eventually("a line's MAC address is known", func() error {
+		for _, one := range s.api("GET", "/api/v1/sessions", nil, 200)["items"].([]any) {
+			if o := one.(map[string]any); o["login"] == storyLogin {
+				n, err := strconv.ParseUint(strings.ReplaceAll(o["calling_station"].(string), ":", ""), 16, 48)
+				digits := fmt.Sprintf("%012x", n+2)
+				mac = digits[:2] + ":" + digits[2:4] + ":" + digits[4:6] + ":" + digits[6:8] + ":" + digits[8:10] + ":" + digits[10:]
+				return err
+			}
+		}
+		return fmt.Errorf("no session of %s", storyLogin)
+	})
+	s.access(object{"login": "house-4", "line": object{"no_password": true, "mac": object{"mode": "fixed", "value": mac}}})
+	s.wants(true, fmt.Sprintf("User-Name = %q", mac))
+	line, err := s.nas.Login(s.t.Context(), mac, mac, nastest.PAP)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.eventually("the session is seen", func() error {
+		for _, one := range s.api("GET", "/api/v1/sessions", nil, 200)["items"].([]any) {
+			if o := one.(map[string]any); o["session_id"] == line.ID() && o["login"] == mac {
+				return nil
+			}
+		}
+		return fmt.Errorf("no session is %s", line.ID())
+	})
+	s.api("POST", "/api/v1/contracts/"+s.contract+"/acts/manual-block", object{"reason": "story"}, 200)
+	s.eventually("the session is ended", func() error {
+		if line.Online() {
+			return fmt.Errorf("it is online")
+		}
+		return nil
+	})
 }
 
 // fixedAddresses gives an access addresses and reads them off the wire.

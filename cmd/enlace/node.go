@@ -134,7 +134,7 @@ func (n *node) openDoor() (err error) {
 	if n.accounting, err = radius.NewAccounting(n.journal, n.sessions, n.log, n.metrics); err != nil {
 		return err
 	}
-	n.projection = &projection{directory: radius.NewDirectory(), table: radius.NewDeviceTable(nil), now: n.clock.Now,
+	n.projection = &projection{directory: radius.NewDirectory(), table: radius.NewDeviceTable(nil), sessions: n.sessions, now: n.clock.Now,
 		keepPast: n.clock.settable, log: n.log}
 	n.projection.usage = newUsage(n.projection.directory, n.clock.Now, n.log, n.metrics)
 	n.sessions.Grown = n.projection.usage.seen

@@ -28,6 +28,7 @@ type projection struct {
 	devices   *naspg.Store
 	directory *radius.Directory
 	table     *radius.DeviceTable
+	sessions  *radius.Sessions // may be nil
 	byID      atomic.Pointer[map[nas.DeviceID]*nas.Device]
 	plans     atomic.Pointer[[]contracts.Plan]
 	rules     []contracts.Rules             // read and written by the loader and the feed's handler only, one after the other
@@ -404,8 +405,14 @@ func (p *projection) kicked() {
 }
 
 func (p *projection) tell(l *contractspg.Loaded) {
-	for _, a := range l.Contract.Accesses {
+	for i := range l.Contract.Accesses {
+		a := &l.Contract.Accesses[i]
 		p.changed(a.Login)
+		if a.Line.NoPassword && p.sessions != nil { // its sessions may bear another name
+			for _, s := range p.sessions.AppendOf(nil, a.ID, "") {
+				p.changed(s.Login)
+			}
+		}
 	}
 }
 
