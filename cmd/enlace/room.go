@@ -42,7 +42,7 @@ func (t *windowTable) same(windows []radius.Window) []radius.Window {
 
 // loadingPercent is how much the heap may grow between collections of garbage while everything is loaded into an empty
 // directory: collecting would cost as much as loading does, and most of what is read stays.
-const loadingPercent = 250
+const loadingPercent = 150
 
 // roomToLoad lets the heap grow while an empty directory is filled; the function it gives back ends that, and hands back
 // to the system what is free again. A directory that is there is twice in memory while it is replaced: then garbage is
@@ -59,8 +59,8 @@ func roomToLoad(empty bool) (end func()) {
 	}
 	return func() {
 		debug.SetGCPercent(percent)
-		debug.FreeOSMemory()
 		loads.Unlock()
+		go debug.FreeOSMemory() // a whole collection: nobody need wait for it
 	}
 }
 
