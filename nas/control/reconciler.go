@@ -52,7 +52,7 @@ type Reconciler struct {
 
 	mu       sync.Mutex
 	sessions map[nas.SessionKey]*session
-	byLogin  map[string]map[*session]bool
+	byLogin  map[string][]*session
 	lanes    map[nas.DeviceID]*lane
 	bounds   boundaries
 	urgent   []*session // to be evaluated, before those of routine
@@ -77,7 +77,7 @@ func New(cfg Config) *Reconciler {
 	return &Reconciler{
 		cfg: cfg, metrics: newMetrics(cfg.Metrics),
 		dirtied: make(chan struct{}, 1), kicked: make(chan struct{}, 1),
-		sessions: map[nas.SessionKey]*session{}, byLogin: map[string]map[*session]bool{}, lanes: map[nas.DeviceID]*lane{},
+		sessions: map[nas.SessionKey]*session{}, byLogin: map[string][]*session{}, lanes: map[nas.DeviceID]*lane{},
 	}
 }
 
@@ -147,7 +147,7 @@ func (r *Reconciler) SessionGone(key nas.SessionKey, cause int) {
 func (r *Reconciler) Changed(login string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for s := range r.byLogin[strings.TrimSpace(login)] {
+	for _, s := range r.byLogin[strings.TrimSpace(login)] {
 		r.dirty(s, true)
 	}
 }
@@ -363,18 +363,20 @@ func (r *Reconciler) laneOf(id nas.DeviceID) *lane {
 
 func (r *Reconciler) index(s *session) {
 	login := strings.TrimSpace(s.Login)
-	if r.byLogin[login] == nil {
-		r.byLogin[login] = map[*session]bool{}
-	}
-	r.byLogin[login][s] = true
+	r.byLogin[login] = append(r.byLogin[login], s)
 }
 
 func (r *Reconciler) unindex(s *session) {
 	login := strings.TrimSpace(s.Login)
-	delete(r.byLogin[login], s)
-	if len(r.byLogin[login]) == 0 {
-		delete(r.byLogin, login)
+	of := r.byLogin[login]
+	if i := slices.Index(of, s); i >= 0 {
+		of = slices.Delete(of, i, i+1)
 	}
+	if len(of) == 0 {
+		delete(r.byLogin, login)
+		return
+	}
+	r.byLogin[login] = of
 }
 
 // remove forgets a session. A command in flight for it is still recorded when it is answered.

@@ -157,7 +157,7 @@ func (r *Reconciler) heardOf(s *session) {
 
 // loggedInAgain takes a new session of a login as evidence that the Disconnect of its older one took effect.
 func (r *Reconciler) loggedInAgain(s *session) {
-	for old := range r.byLogin[strings.TrimSpace(s.Login)] {
+	for _, old := range r.byLogin[strings.TrimSpace(s.Login)] {
 		if old != s && old.Key.Device == s.Key.Device && old.awaiting != nil && old.awaiting.Method == nas.Disconnect {
 			r.confirm(old, nas.EvidenceLogin)
 		}

@@ -288,7 +288,7 @@ func (s *Store) boot(ctx context.Context, tx pgx.Tx, r *radius.Record) error {
 	at := binary.BigEndian.AppendUint64(nil, uint64(b.At.UnixMicro()-postgresEpoch))
 	device := binary.BigEndian.AppendUint64(nil, uint64(r.Key.Device))
 	for after := ""; ; {
-		var found []stored
+		found := make([]stored, 0, bootSlice)
 		err := bootStatement.run(ctx, tx, [][]byte{device, at, []byte(after)}, func(values [][]byte) {
 			found = append(found, stored{scanned(values[1:], liveColumns, &noRecord), place(values[0])})
 		})
@@ -316,4 +316,7 @@ func (s *Store) boot(ctx context.Context, tx pgx.Tx, r *radius.Record) error {
 
 var bootStatement = prepared{"session_live_before", `select ctid, ` + listed("", liveColumns) + ` from session_live
 	where device_id = $1::bigint and started_at <= $2::timestamptz and session_id > $3::text
-	order by session_id limit 5000`}
+	order by session_id limit ` + fmt.Sprint(bootSlice)}
+
+// bootSlice is how many sessions of a boot are ended at once.
+const bootSlice = 5000
