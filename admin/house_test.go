@@ -281,6 +281,9 @@ func (h *house) furnish() {
 		d.Source = netip.MustParsePrefix(fmt.Sprintf("10.20.0.%d/32", i+1))
 		d.Secret, d.MessageAuthenticator, d.InterimSeconds, d.CommandsPerSecond = []byte("nas-secret-never-shown"), nas.LearnMA, 300, 50
 		d.CoA = netip.AddrPortFrom(d.Source.Addr(), 3799)
+		if i == 1 {
+			d.Certificate, d.OlderSecret = "bras-norte.example.net", []byte("nas-secret-of-before")
+		}
 		h.must(h.devices.CreateDevice(h.ctx, "system", begin, &d))
 		if i == 0 {
 			h.bras = d.ID
