@@ -100,6 +100,15 @@ func TestLearningOutlivesARestart(t *testing.T) {
 	if w.give(bareLogin(t)) != nil {
 		t.Error("a restart made the device trusted without Message-Authenticator again")
 	}
+	unstored := again // as when it came out of a snapshot, and the database is back
+	unstored.Observed = nas.Observation{Since: again.Observed.Since}
+	restarted.Devices.Set([]nas.Device{unstored})
+	if news := restarted.Devices.Observations(); !news[dev.ID].Signs {
+		t.Errorf("what was learned and is not stored is no news: %+v", news)
+	}
+	if w.give(bareLogin(t)) != nil {
+		t.Error("settings read anew made the device trusted without Message-Authenticator again")
+	}
 	again.MessageAuthenticator = nas.OptionalMA
 	restarted.Devices.Set([]nas.Device{again})
 	if w.give(proxiedLogin(t)) == nil {
