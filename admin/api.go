@@ -76,6 +76,7 @@ func (s *server) api(m *http.ServeMux) {
 	s.usageAPI(a)
 	s.invoicesAPI(a)
 	s.networkAPI(a)
+	s.connectionsAPI(a)
 	m.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(http.StatusNotFound)

@@ -24,6 +24,7 @@ import (
 func TestPanelInABrowser(t *testing.T) {
 	h := open(t)
 	h.furnish()
+	h.share()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.ExecPath(browserPath(t)))
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	defer stop()
@@ -56,7 +57,7 @@ func TestPanelInABrowser(t *testing.T) {
 	blocked := fmt.Sprintf("/contracts/%d", h.byName["Ana Beatriz Lima"])
 	pages := map[string]string{"overview": "/", "customers": "/customers", "contract": blocked, "released": fmt.Sprintf("/contracts/%d", h.byName["Fernanda Rocha Martins"]),
 		"invoices": "/invoices", "invoice": "/invoices/F00000010", "sessions": "/sessions", "devices": "/devices", "new-customer": "/customers/new",
-		"plans": "/plans", "upcoming": "/upcoming?days=7", "device": "/devices/1",
+		"plans": "/plans", "upcoming": "/upcoming?days=7", "connections": "/connections", "device": "/devices/1",
 		"access": blocked + "/accesses/" + h.lined(), "access-new": blocked + "/accesses/new"}
 	for _, theme := range []string{"light", "dark"} {
 		do(emulate(theme))
@@ -99,6 +100,13 @@ func TestPanelInABrowser(t *testing.T) {
 	if len(h.cut) != 1 {
 		t.Error("the session was not cut")
 	}
+	// A public address without its port: all that shared it.
+	do(chromedp.Navigate(h.server.URL+"/connections"), chromedp.SendKeys("#f-address", "203.0.113.7"), chromedp.SendKeys("#by-address input[name=reason]", "Oficio 77/2026"))
+	if _, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.querySelector("#f-at").value = "2026-03-18T09:30:00"`)); err != nil {
+		t.Fatal(err)
+	}
+	do(chromedp.Click("#by-address button.primary"), chromedp.WaitVisible("#found .banner.warn"))
+	shot("connections-found")
 	do(chromedp.Click("button[name=lang][value=pt]"), chromedp.WaitVisible("html[lang='pt-BR']"), chromedp.Navigate(h.server.URL+blocked), chromedp.WaitVisible("main"))
 	shot("contract-pt")
 	for _, c := range complaints.all() {

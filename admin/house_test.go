@@ -214,7 +214,7 @@ func open(t testing.TB, change ...func(*admin.Config)) *house {
 	if !created {
 		t.Fatal("the first account was not made")
 	}
-	config := admin.Config{Contracts: h.contracts, Billing: billingStore{h.billing}, Sessions: sessionStore{h.sessions}, Usage: usageStore{h.sessions},
+	config := admin.Config{Connections: h.sessions, Contracts: h.contracts, Billing: billingStore{h.billing}, Sessions: sessionStore{h.sessions}, Usage: usageStore{h.sessions},
 		Devices: h.devices, Directory: directory{h}, Refusals: &h.refusals, Staff: &adminpg.Store{Pool: pool}, SignIns: &adminpg.SignIns{Pool: pool},
 		Disconnect: func(_ context.Context, key nas.SessionKey, _, _ string) error { h.cut <- key; return nil },
 		Now:        h.clock, SetClock: func(to time.Time) error { h.setClock(to); return nil }, Zone: saoPaulo, NoticeChannels: []string{"log"},

@@ -110,6 +110,25 @@ type Staff interface {
 	Token(ctx context.Context, hash []byte, now time.Time) (name string, err error)
 	// Audit records what somebody tried that leaves no other trace. result is "done" or the code of a refusal.
 	Audit(ctx context.Context, now time.Time, actor, act, subject, result string) error
+	// AuditSearch records a search of connection records; its time and actor are those given beside it.
+	AuditSearch(ctx context.Context, now time.Time, actor string, q Search) error
+	// Searches lists the last ones, the latest first.
+	Searches(ctx context.Context, limit int) ([]Search, error)
+}
+
+// Search of connection records: who asked what, and why.
+type Search struct {
+	At      time.Time
+	Actor   string
+	Subject string // what was asked for
+	Reason  string // such as the number of a warrant
+	Found   int
+}
+
+// Connections keeps who had which address. more tells that there are others beyond the limit.
+type Connections interface {
+	WhoHad(ctx context.Context, q radius.AddressQuestion) (found []radius.Connection, more bool, err error)
+	HeldBy(ctx context.Context, q radius.SubscriberQuestion) (found []radius.Connection, more bool, err error)
 }
 
 // Account of a member of staff.

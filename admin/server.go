@@ -21,15 +21,16 @@ import (
 
 // Config is everything the panel and the API need. Fields without a comment are required.
 type Config struct {
-	Contracts Contracts
-	Billing   Billing
-	Sessions  Sessions
-	Usage     Usage
-	Devices   Devices
-	Directory Directory
-	Refusals  Refusals
-	Staff     Staff
-	SignIns   scs.CtxStore // where signed-in browsers are kept
+	Contracts   Contracts
+	Billing     Billing
+	Sessions    Sessions
+	Connections Connections
+	Usage       Usage
+	Devices     Devices
+	Directory   Directory
+	Refusals    Refusals
+	Staff       Staff
+	SignIns     scs.CtxStore // where signed-in browsers are kept
 
 	// Disconnect ends a session on behalf of the actor; it returns when the command is queued.
 	Disconnect func(ctx context.Context, key nas.SessionKey, actor, reason string) error
@@ -68,7 +69,7 @@ type server struct {
 
 // New is the HTTP handler of panel, API, /healthz and /metrics.
 func New(c Config) (http.Handler, error) {
-	if c.Contracts == nil || c.Billing == nil || c.Sessions == nil || c.Usage == nil || c.Devices == nil || c.Directory == nil || c.Refusals == nil ||
+	if c.Contracts == nil || c.Billing == nil || c.Sessions == nil || c.Connections == nil || c.Usage == nil || c.Devices == nil || c.Directory == nil || c.Refusals == nil ||
 		c.Staff == nil || c.SignIns == nil || c.Disconnect == nil || c.Now == nil || c.Zone == nil || c.Health == nil {
 		return nil, errors.New("admin: a required part is missing from the configuration")
 	}
@@ -156,6 +157,8 @@ func (s *server) panel(m *http.ServeMux) {
 
 	page("GET /sessions", s.sessionsPage)
 	page("POST /sessions/disconnect", s.disconnect)
+	page("GET /connections", s.connectionsPage)
+	page("POST /connections", s.searchConnections)
 	page("GET /upcoming", s.upcomingPage)
 
 	page("GET /devices", s.devicesPage)

@@ -175,3 +175,28 @@ func (s *Store) Audit(ctx context.Context, now time.Time, actor, act, subject, r
 	}
 	return nil
 }
+
+// AuditSearch records who looked into connection records, for what, and why.
+func (s *Store) AuditSearch(ctx context.Context, now time.Time, actor string, q admin.Search) error {
+	_, err := s.Pool.Exec(ctx, `insert into audit (at, actor, act, subject, result, detail)
+		values ($1, $2, 'connections.search', $3, 'done', jsonb_build_object('reason', $4::text, 'found', $5::int))`,
+		now, actor, q.Subject, q.Reason, q.Found)
+	if err != nil {
+		return fmt.Errorf("recording a search in the audit: %w", err)
+	}
+	return nil
+}
+
+// Searches of connection records, the latest first.
+func (s *Store) Searches(ctx context.Context, limit int) ([]admin.Search, error) {
+	rows, err := s.Pool.Query(ctx, `select at, actor, subject, coalesce(detail->>'reason', ''), coalesce((detail->>'found')::int, 0)
+		from audit where act = 'connections.search' order by id desc limit $1`, limit)
+	if err != nil {
+		return nil, fmt.Errorf("reading searches: %w", err)
+	}
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (q admin.Search, err error) {
+		err = r.Scan(&q.At, &q.Actor, &q.Subject, &q.Reason, &q.Found)
+		q.At = q.At.UTC()
+		return q, err
+	})
+}

@@ -54,6 +54,9 @@ type Config struct {
 	WalledPortal      string `yaml:"walled_portal" env:"ENLACE_WALLED_PORTAL" help:"Address that walled subscribers are redirected to."`
 	WalledTimeout     uint32 `yaml:"walled_timeout" env:"ENLACE_WALLED_TIMEOUT" default:"3600" help:"Session-Timeout in the walled garden, seconds."`
 
+	ConnectionRetention      int  `yaml:"connection_retention" env:"ENLACE_CONNECTION_RETENTION" default:"13" help:"Months that connection records are kept after the connection's end; the law of Brazil wants twelve."`
+	ConnectionRetentionShort bool `yaml:"connection_retention_short" env:"ENLACE_CONNECTION_RETENTION_SHORT" help:"Accept a connection_retention of less than twelve months, where the law allows it."`
+
 	Provider  string `yaml:"provider" env:"ENLACE_PROVIDER" default:"Enlace" help:"The provider's name, as subscribers read it."`
 	SMTP      string `yaml:"smtp" env:"ENLACE_SMTP" help:"Mail server of overdue notices: smtp://user:password@host:587."`
 	MailFrom  string `yaml:"mail_from" env:"ENLACE_MAIL_FROM" help:"Sender of overdue notices."`
@@ -78,6 +81,11 @@ func (c *Config) check() error {
 	switch {
 	case c.SMTP != "" && c.MailFrom == "":
 		return fmt.Errorf("smtp needs mail_from, the sender of the notices")
+	case c.ConnectionRetention < 1 || c.ConnectionRetention > 1200:
+		return fmt.Errorf("connection_retention is 1 to 1200 months")
+	case c.ConnectionRetention < 12 && !c.ConnectionRetentionShort:
+		return fmt.Errorf("connection_retention of %d months is less than the twelve that Lei 12.965/2014, article 13, wants in Brazil; "+
+			"where another law rules, set connection_retention_short as well", c.ConnectionRetention)
 	case c.RejectDelay < 0 || c.RejectDelay > 10*time.Second:
 		return fmt.Errorf("reject_delay is between 0 and 10 seconds: access servers give up after that")
 	case c.SnapshotInterval < 0:

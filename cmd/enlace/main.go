@@ -20,6 +20,7 @@ var version = "dev"
 type cli struct {
 	Serve    serveCmd    `cmd:"" help:"Run the server."`
 	Demo     demoCmd     `cmd:"" help:"Run the server with a demonstration provider and a simulated network."`
+	Who      whoCmd      `cmd:"" help:"Say who had an address, and port, at an instant."`
 	Explain  explainCmd  `cmd:"" help:"Say what a login may have at an instant, and why."`
 	Migrate  migrateCmd  `cmd:"" help:"Bring the database to this program's schema."`
 	Seed     seedCmd     `cmd:"" help:"Fill a database with synthetic subscribers, for benchmarks."`

@@ -65,6 +65,7 @@ type node struct {
 	channels   []notices.Channel
 	snapshots  *snapshots
 	loaded     chan struct{} // closed once the directory came from the database
+	retained   time.Time     // when old connection records were last looked for
 	password   string        // of the account made on the first start; "" afterwards
 }
 
@@ -327,6 +328,7 @@ func (n *node) runJobs(ctx context.Context) {
 	if _, err := runner.Run(ctx, now); err != nil && ctx.Err() == nil {
 		n.log.Error().Err(err).Msg("the notice run failed; it is tried again")
 	}
+	n.retainConnections(ctx, now)
 	if _, err := postgres.Trim(ctx, n.db.pool, time.Hour); err != nil && ctx.Err() == nil {
 		n.log.Warn().Err(err).Msg("trimming the feed of changes failed; it is tried again")
 	}

@@ -38,7 +38,8 @@ func (n *node) handler() (http.Handler, error) {
 		channels = append(channels, c.Name())
 	}
 	return admin.New(admin.Config{
-		Contracts: n.stores.contracts, Billing: billingPort{n.stores.billing}, Sessions: sessionsPort{n.stores.sessions, n.sessions}, Usage: usagePort{n.stores.sessions},
+		Connections: n.stores.sessions,
+		Contracts:   n.stores.contracts, Billing: billingPort{n.stores.billing}, Sessions: sessionsPort{n.stores.sessions, n.sessions}, Usage: usagePort{n.stores.sessions},
 		Devices: n.stores.devices, Directory: n.directoryPort(), Refusals: n.door.Refusals(),
 		Staff: &adminpg.Store{Pool: n.db.pool}, SignIns: &adminpg.SignIns{Pool: n.db.pool},
 		Disconnect: func(_ context.Context, key nas.SessionKey, actor, reason string) error {

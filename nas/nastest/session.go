@@ -35,9 +35,15 @@ type Session struct {
 
 // state is what begins and ends with a session.
 type state struct {
-	online   bool
-	id       string
-	ip       netip.Addr
+	online bool
+	id     string
+	ip     netip.Addr
+
+	delegated netip.Prefix
+	style     NATStyle
+	blocks    []Block
+	released  []Block // of this record
+
 	class    []radius.Attribute
 	applied  applied
 	started  time.Time
@@ -359,6 +365,9 @@ func (s *Session) send(ctx context.Context, st state, status rfc2866.AcctStatusT
 	_ = rfc2865.UserName_AddString(p, s.login)
 	n.describe(p, s)
 	_ = rfc2865.FramedIPAddress_Add(p, net.IP(st.ip.AsSlice()))
+	if err := st.addresses(p); err != nil {
+		return err
+	}
 	_ = rfc2866.AcctSessionTime_Add(p, rfc2866.AcctSessionTime(max(0, st.counted.Sub(st.started)+n.ahead()-st.ahead)/time.Second))
 	if status != rfc2866.AcctStatusType_Value_Start {
 		_ = rfc2866.AcctInputOctets_Add(p, rfc2866.AcctInputOctets(uint32(st.in)))

@@ -122,7 +122,7 @@ func without(text, other string) string {
 
 func who(t *testing.T, s *pg.Store, address string, port int, when time.Time) string {
 	t.Helper()
-	found, more, err := s.WhoHad(context.Background(), pg.Question{Address: netip.MustParseAddr(address), Port: port, At: when})
+	found, more, err := s.WhoHad(context.Background(), radius.AddressQuestion{Address: netip.MustParseAddr(address), Port: port, At: when})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,11 +192,11 @@ func TestWhoHad(t *testing.T) {
 			t.Errorf("%s port %d at %d: %q, want %q", c.address, c.port, c.at, got, c.want)
 		}
 	}
-	found, more, err := s.WhoHad(context.Background(), pg.Question{Address: netip.MustParseAddr("203.0.113.1"), Port: -1, At: at(30), Limit: 2})
+	found, more, err := s.WhoHad(context.Background(), radius.AddressQuestion{Address: netip.MustParseAddr("203.0.113.1"), Port: -1, At: at(30), Limit: 2})
 	if err != nil || len(found) != 2 || !more {
 		t.Errorf("a limit of 2: %d, more: %v, %v", len(found), more, err)
 	}
-	mine, _, err := s.HeldBy(context.Background(), pg.Period{Login: "login-b", From: at(0), Until: at(2000)})
+	mine, _, err := s.HeldBy(context.Background(), radius.SubscriberQuestion{Login: "login-b", From: at(0), Until: at(2000)})
 	if err != nil || len(mine) != 0 {
 		t.Errorf("a login that is not ours has an access number, and is found by it alone: %v, %v", mine, err)
 	}
@@ -225,17 +225,17 @@ func TestHeldBy(t *testing.T) {
 		put(t, s, start, stop)
 	}
 	for _, c := range []struct {
-		period pg.Period
+		period radius.SubscriberQuestion
 		want   string
 	}{
-		{pg.Period{Login: "login-a", From: at(0), Until: at(1000)}, "a/Maria"},
-		{pg.Period{Login: "login-a", From: at(51), Until: at(1000)}, ""},
-		{pg.Period{Login: "login-a", From: at(-10), Until: at(0)}, ""},
-		{pg.Period{Login: "login-b", From: at(0), Until: at(1000)}, "b/Maria"},
-		{pg.Period{Login: "login-stranger", From: at(0), Until: at(1000)}, "stranger/"},
-		{pg.Period{Customer: 1, From: at(0), Until: at(1000)}, "b/Maria a/Maria"},
-		{pg.Period{Customer: 2, From: at(0), Until: at(1000)}, ""},
-		{pg.Period{From: at(0), Until: at(1000)}, ""},
+		{radius.SubscriberQuestion{Login: "login-a", From: at(0), Until: at(1000)}, "a/Maria"},
+		{radius.SubscriberQuestion{Login: "login-a", From: at(51), Until: at(1000)}, ""},
+		{radius.SubscriberQuestion{Login: "login-a", From: at(-10), Until: at(0)}, ""},
+		{radius.SubscriberQuestion{Login: "login-b", From: at(0), Until: at(1000)}, "b/Maria"},
+		{radius.SubscriberQuestion{Login: "login-stranger", From: at(0), Until: at(1000)}, "stranger/"},
+		{radius.SubscriberQuestion{Customer: 1, From: at(0), Until: at(1000)}, "b/Maria a/Maria"},
+		{radius.SubscriberQuestion{Customer: 2, From: at(0), Until: at(1000)}, ""},
+		{radius.SubscriberQuestion{From: at(0), Until: at(1000)}, ""},
 	} {
 		found, _, err := s.HeldBy(context.Background(), c.period)
 		if err != nil {
@@ -278,7 +278,7 @@ func TestReusedIDOnConnections(t *testing.T) {
 	second.Login = "somebody-else"
 	put(t, s, rec(radius.KindStart, "a", 0, 0, 0), rec(radius.KindInterim, "a", 300, 300, 5), second)
 	for when, want := range map[int]string{0: "login-a", 300: "login-a", 2000: "", 4000: "somebody-else"} {
-		found, _, err := s.WhoHad(context.Background(), pg.Question{Address: netip.MustParseAddr("100.64.0.9"), Port: -1, At: at(when)})
+		found, _, err := s.WhoHad(context.Background(), radius.AddressQuestion{Address: netip.MustParseAddr("100.64.0.9"), Port: -1, At: at(when)})
 		if err != nil {
 			t.Fatal(err)
 		}

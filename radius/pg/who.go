@@ -3,7 +3,6 @@ package pg
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,30 +11,6 @@ import (
 	"enlace/nas"
 	"enlace/radius"
 )
-
-// Connection is who had an address, from an instant to another.
-type Connection struct {
-	radius.Claim
-	Key            nas.SessionKey
-	StartedAt      time.Time // of the session
-	Login          string
-	CallingStation string
-	NASPort        string
-	Device         string             // its name
-	Access         contracts.AccessID // 0 when the login is none of ours
-	Contract       contracts.ContractID
-	Customer       contracts.CustomerID
-	CustomerName   string // as it is now
-	Document       string
-}
-
-// Question is of an address: who had it at an instant.
-type Question struct {
-	Address netip.Addr
-	Port    int // 0 to 65535; negative: any
-	At      time.Time
-	Limit   int // 1 to 1000; 100 when 0
-}
 
 // whoHad looks the address up as every prefix that could hold it. What ended before the instant is in partitions that
 // are not looked at.
@@ -73,7 +48,7 @@ const shownColumns = `r.device_id, r.session_id, r.kind, r.address, r.port_from,
 
 // WhoHad is the sessions that had an address at an instant, by port. More than one is no error: addresses are shared by
 // carrier-grade NAT, ends are estimated, access servers assign twice. more tells that there are others beyond the limit.
-func (s *Store) WhoHad(ctx context.Context, q Question) (found []Connection, more bool, err error) {
+func (s *Store) WhoHad(ctx context.Context, q radius.AddressQuestion) (found []radius.Connection, more bool, err error) {
 	addr := q.Address.Unmap().WithZone("")
 	from, to := q.Port, q.Port
 	if q.Port < 0 {
@@ -91,14 +66,6 @@ func (s *Store) WhoHad(ctx context.Context, q Question) (found []Connection, mor
 		return found[:n], true, nil
 	}
 	return found, false, nil
-}
-
-// Period is of a subscriber: what addresses a login or a customer had, from an instant to another.
-type Period struct {
-	Login       string // exactly; or
-	Customer    contracts.CustomerID
-	From, Until time.Time
-	Limit       int // 1 to 1000; 100 when 0
 }
 
 // heldBy takes the accesses that the login names or the customer has, and what strangers' sessions called themselves.
@@ -123,7 +90,7 @@ const heldBy = `
 	order by r.from_at desc, r.device_id, r.session_id, r.kind, r.port_from`
 
 // HeldBy is what a login or a customer had in a period, newest first.
-func (s *Store) HeldBy(ctx context.Context, p Period) (found []Connection, more bool, err error) {
+func (s *Store) HeldBy(ctx context.Context, p radius.SubscriberQuestion) (found []radius.Connection, more bool, err error) {
 	n := limit(p.Limit)
 	rows, err := s.pool.Query(ctx, heldBy, nas.TextOf(p.Login), int64(p.Customer), p.From, p.Until, n+1)
 	if err == nil {
@@ -138,8 +105,8 @@ func (s *Store) HeldBy(ctx context.Context, p Period) (found []Connection, more 
 	return found, false, nil
 }
 
-func scanConnection(row pgx.CollectableRow) (Connection, error) {
-	var c Connection
+func scanConnection(row pgx.CollectableRow) (radius.Connection, error) {
+	var c radius.Connection
 	var device, access, contract, customer int64
 	var id, kind, login, calling, port, closedBy string
 	var portFrom, portTo int32
