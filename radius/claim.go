@@ -34,6 +34,7 @@ type Claim struct {
 	Listed bool
 	Said   time.Time // the first record that names it
 	Seen   time.Time // the last record that names it; of one that holds, as far as it was noted
+	Missed time.Time // the first record after Seen that lists its kind without it; zero when none is known
 
 	From     time.Time // when it began: the session's start for what the first record to name any address names
 	Until    time.Time // zero: it holds
@@ -54,7 +55,8 @@ func (c *Claim) is(o *Claim) bool {
 }
 
 // Claims is what one session had. Folding the session's records gives the same in any order and however often each
-// comes, as long as no record leaves out what it has, or no address comes back after another took its place.
+// comes, with two exceptions that show only in estimated ends: an address that comes back after another took its place,
+// and one of several that were had together, when the record that names it last is late. Then it ends later, not earlier.
 type Claims []Claim
 
 // Fold takes what a record says. s is the session after the record, and seen when it had been heard of last before it,
@@ -65,15 +67,44 @@ func (c Claims) Fold(r *Record, s *Session, seen time.Time) Claims {
 			c[i].Seen = seen
 		}
 	}
-	for _, named := range r.named() {
-		if named.ClosedBy == ClaimReleased {
-			c = c.release(named, r.Event)
+	before := slices.Clone(c)
+	named := r.named()
+	for _, n := range named {
+		if n.ClosedBy == ClaimReleased {
+			c = c.release(n, r.Event)
 		} else {
-			c = c.name(named, r.Event)
+			c = c.name(n, r.Event)
 		}
 	}
+	c.miss(before, named, r.Event)
 	c.Settle(s)
 	return c
+}
+
+// miss notes of what is not in a list when it was missed first: by the record, which lists what was named, or by the
+// first that named another, as far as that was known before the record.
+func (c Claims) miss(before Claims, named []Claim, t time.Time) {
+	for i := range c {
+		h := &c[i]
+		if !h.Missed.After(h.Seen) {
+			h.Missed = time.Time{}
+		}
+		missed := func(at time.Time) {
+			if at.After(h.Seen) && (h.Missed.IsZero() || at.Before(h.Missed)) {
+				h.Missed = at
+			}
+		}
+		for j := range before {
+			if d := &before[j]; d.Kind == h.Kind && d.Listed && !d.is(h) {
+				missed(d.Said)
+				missed(d.Seen)
+			}
+		}
+		if slices.ContainsFunc(named, func(n Claim) bool { return n.Kind == h.Kind && n.Listed }) &&
+			!slices.ContainsFunc(named, func(n Claim) bool { return n.is(h) }) {
+			missed(t)
+		}
+	}
 }
 
 // named is what a record names, without instants.
@@ -195,6 +226,9 @@ func (c Claims) Settle(s *Session) {
 				continue
 			}
 			at := latest(d.Said, h.Seen)
+			if at.Equal(h.Seen) && h.Missed.After(h.Seen) { // they were had together
+				at = h.Missed
+			}
 			if h.Open() || at.Before(h.Until) {
 				h.Until, h.ClosedBy = at, ClaimChanged
 			}

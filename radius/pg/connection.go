@@ -421,6 +421,8 @@ func eachConnection(rows pgx.Rows, f func(connection)) error {
 		h.From, h.Said, h.Seen, h.Until = h.From.UTC(), h.Said.UTC(), h.Seen.UTC(), h.Until.UTC()
 		if h.ClosedBy = radius.ClosedBy(closedBy); h.Open() {
 			h.Until = time.Time{}
+		} else if h.ClosedBy == radius.ClaimChanged {
+			h.Missed = h.Until
 		}
 		f(n)
 		return nil
