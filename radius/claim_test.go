@@ -175,7 +175,7 @@ func TestAnAddressThatComesBack(t *testing.T) {
 	}
 	got := describeClaims(told([]Record{at(100, a), at(200, b), at(300, a), at(400, a)}))
 	// Its first time and its second are one, so that neither is lost.
-	want := []string{"ipv4 100.64.0.1/32 0-65535 0..open", "ipv4 100.64.0.2/32 0-65535 200..200 change"}
+	want := []string{"ipv4 100.64.0.1/32 0-65535 0..open", "ipv4 100.64.0.2/32 0-65535 200..300 change"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
