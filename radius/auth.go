@@ -66,6 +66,12 @@ func (w *worker) authenticate(d *device, v View, p *packet, digest uint64) []byt
 	if window.Outcome == contracts.OutcomeReject {
 		return w.refuseContract(d, v, &a, p, digest, s, window, Blocked, fmt.Sprintf("contract %d is %s, and the policy refuses instead of walling", s.Contract, window.StatusName()))
 	}
+	if l := w.door.limiter.Load(); l != nil && l.full(s) {
+		w.bearing.read(v, a.login)
+		if detail := l.refuse(s, d.ID, a.callingStation, w.bearing.port); detail != "" {
+			return w.refuse(d, v, &a, p, digest, Simultaneous, detail)
+		}
+	}
 	if window.Outcome == contracts.OutcomeWalled {
 		g = w.door.walled
 	}

@@ -42,6 +42,8 @@ type Subscriber struct {
 	Meter    Meter    // of the contract
 	// Line is what the login has beside its password: marks and addresses. Most have nothing, and it is nil.
 	Line *contracts.Line
+	// Limit is how many sessions it may have at once; 0: as many as the provider allows.
+	Limit uint16
 }
 
 // At is the window that holds at now; after the last window's end, the last. Without windows nothing is granted.

@@ -53,6 +53,7 @@ type Door struct {
 	devices        *DeviceTable
 	directory      *Directory
 	sink           AccountingSink
+	limiter        atomic.Pointer[Limiter]
 	garden         nas.Garden
 	walled         *grant
 	now            func() time.Time
@@ -107,6 +108,9 @@ func New(c Config) (*Door, error) {
 	}
 	return d, nil
 }
+
+// Limit has logins refused that a Limiter does not let in.
+func (d *Door) Limit(l *Limiter) { d.limiter.Store(l) }
 
 func (d *Door) listen(p port, addresses []string, workers int) (bound []netip.AddrPort, err error) {
 	for _, a := range addresses {

@@ -20,6 +20,7 @@ const (
 	LoginDisabled
 	BindingMismatch    // the line that the request comes from is not the access's
 	Blocked            // restricted, and the policy's block mode is reject
+	Simultaneous       // as many sessions as the access may have are online
 	ServiceUnencodable // the device's dialect cannot say the service
 	reasons            = iota
 )
@@ -30,7 +31,7 @@ const (
 )
 
 var reasonNames = [reasons]string{"EAP_UNSUPPORTED", "NO_CREDENTIALS", "PASSWORD_CHANGE", "USER_UNKNOWN", "BAD_PASSWORD",
-	"CONTRACT_STATE", "LOGIN_DISABLED", "BINDING", "BLOCKED", "SERVICE_UNENCODABLE"}
+	"CONTRACT_STATE", "LOGIN_DISABLED", "BINDING", "BLOCKED", "SIMULTANEOUS", "SERVICE_UNENCODABLE"}
 
 // String is the stable code, such as USER_UNKNOWN.
 func (r Reason) String() string {

@@ -74,6 +74,24 @@ func (sh *ownerShard) remove(o owner, key nas.SessionKey) {
 	sh.byOwner[o] = keys
 }
 
+// several reports whether a session's owner has more than it.
+func (t *Sessions) several(s *Session) bool {
+	return t.numberOf(s.Access, s.Login) > 1
+}
+
+// numberOf is how many open sessions AppendOf would give, at most.
+func (t *Sessions) numberOf(access contracts.AccessID, login string) (n int) {
+	for _, o := range [...]owner{{access: access}, {login: strings.TrimSpace(login)}} {
+		sh := t.ownerShard(o)
+		sh.mu.RLock()
+		if keys, ok := sh.byOwner[o]; ok {
+			n += 1 + len(keys.more)
+		}
+		sh.mu.RUnlock()
+	}
+	return n
+}
+
 // AppendOf appends the open sessions of an access to dst: those whose Class names it and those of its login without a
 // Class. It does not allocate where dst has room.
 func (t *Sessions) AppendOf(dst []Session, access contracts.AccessID, login string) []Session {

@@ -35,6 +35,7 @@ type Sessions struct {
 	booting  atomic.Int64 // boots whose sessions are still being ended
 	observer atomic.Pointer[Observer]
 
+	limiter   atomic.Pointer[Limiter]
 	listening atomic.Int64 // Unix seconds: silence before is our own
 	swept     atomic.Int64 // Unix seconds: the last Sweep
 
@@ -148,6 +149,9 @@ func (t *Sessions) Apply(r *Record) Change {
 		t.Grown(&grew, r.Event, grown)
 	}
 
+	if l := t.limiter.Load(); l != nil && (change == Opened || change == Reopened) {
+		l.note(&after, change == Reopened)
+	}
 	o := t.observer.Load()
 	if o == nil {
 		return change

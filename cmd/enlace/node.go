@@ -61,6 +61,7 @@ type node struct {
 	drain      *radius.Drain
 	projection *projection
 	reconciler *control.Reconciler
+	limiter    *radius.Limiter
 	commands   *commandLog
 	channels   []notices.Channel
 	snapshots  *snapshots
@@ -185,11 +186,16 @@ func (n *node) prepare() (err error) {
 	n.commands = newCommandLog(n.stores.devices, n.log, n.metrics)
 	n.reconciler = control.New(control.Config{
 		Device: p.device, Desired: p.desired(n.cfg.garden()), Record: n.commands.add, Garden: n.cfg.garden(), Now: n.clock.Now,
-		SetApplied: n.setApplied, Retry: n.cfg.CoARetry, Log: n.log, Metrics: n.metrics,
+		SetApplied: n.setApplied, Gone: func(key nas.SessionKey, start time.Time) { n.limiter.Gone(key, start) }, Retry: n.cfg.CoARetry, Log: n.log, Metrics: n.metrics,
 	})
 	p.changed, p.kick = n.reconciler.Changed, n.reconciler.Kick
 	p.usage.read, p.usage.changed = n.stores.sessions.Usage, n.reconciler.Changed
 	n.stores.sessions.Terms = p.directory.Terms
+	n.limiter = radius.NewLimiter(radius.LimitConfig{
+		Default: n.cfg.SessionLimit, Action: radius.LimitAction(n.cfg.SessionLimitAction), Sessions: n.sessions, Directory: p.directory,
+		Network: n.reconciler, Close: n.accounting.Close, Now: n.clock.Now, Log: n.log, Metrics: n.metrics,
+	})
+	n.door.Limit(n.limiter)
 	n.drain, err = radius.NewDrain(n.journal, n.stores.sessions, n.sessions, n.clock.Now, n.log, n.metrics)
 	if err == nil {
 		n.accounting.Feed(n.drain)
@@ -235,6 +241,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { n.commands.run(commanding); return nil })
 	g.Go(func() error { n.jobs(ctx); return nil })
 	g.Go(func() error { n.sweep(ctx); return nil })
+	g.Go(func() error { n.limiter.Run(ctx); return nil })
 	g.Go(func() error { n.projection.directory.KeepLearned(ctx, n.stores.contracts, n.log); return nil })
 	g.Go(func() error { n.projection.usage.keep(ctx, n.drain.Lag); return nil })
 	g.Go(func() error {

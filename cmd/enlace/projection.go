@@ -434,7 +434,7 @@ func (p *projection) put(l *contractspg.Loaded) {
 			windows = append(windows, window(&spans[first+j], a.ID))
 		}
 		p.directory.Put(&radius.Subscriber{Access: a.ID, Contract: c.ID, Login: a.Login, Password: l.Passwords[i], Windows: p.shared.same(windows), Meter: meter,
-			Line: lineOf(&a)})
+			Line: lineOf(&a), Limit: uint16(a.SessionLimit)})
 	}
 }
 

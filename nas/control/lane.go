@@ -169,6 +169,8 @@ type job struct {
 	want  nas.Service
 	since time.Time // real clock: when the difference was noticed; zero for an order where nothing differs
 	order *order
+	start time.Time // the session's StartedAt
+	probe bool      // nothing follows but what Error-Cause 503 says
 	rec   nas.CommandRecord
 	code  radius.Code
 	attrs radius.Attributes
@@ -190,11 +192,18 @@ func (l *lane) take(dev *nas.Device) *job {
 	}
 	l.drop(s)
 	if dev == nil || !dev.CoA.IsValid() {
-		s.order = nil
+		s.order, s.probe = nil, ""
 		r.settle(s)
 		return nil
 	}
 	cmd, err := r.plan(s, dev)
+	probe := s.order == nil && !s.differs && s.probe != ""
+	why := s.probe
+	s.probe = ""
+	if probe && (err != nil || cmd.Method != nas.CoA) {
+		r.settle(s) // it cannot be asked without ending the session
+		return nil
+	}
 	if err != nil {
 		r.giveUp(s, "the service cannot be said: "+err.Error())
 		l.tally().commands.WithLabelValues(string(nas.CoA), resultUnsayable).Inc()
@@ -204,9 +213,12 @@ func (l *lane) take(dev *nas.Device) *job {
 		r.settle(s)
 		return nil
 	}
-	j := &job{s: s, want: s.want, order: s.order, rec: r.newRecord(s, cmd.Method), code: radius.CodeCoARequest}
+	j := &job{s: s, want: s.want, order: s.order, start: s.StartedAt, probe: probe, rec: r.newRecord(s, cmd.Method), code: radius.CodeCoARequest}
 	if cmd.Method == nas.Disconnect {
 		j.code = radius.CodeDisconnectRequest
+	}
+	if probe {
+		j.rec.Reason = why
 	}
 	if s.differs {
 		j.since = s.since
@@ -224,7 +236,7 @@ func (r *Reconciler) plan(s *session, dev *nas.Device) (nas.Command, error) {
 	switch {
 	case s.order != nil:
 		return nas.Command{Method: nas.Disconnect}, nil
-	case !s.differs:
+	case !s.differs && s.probe == "":
 		return nas.Command{}, nil
 	case s.instead != 0 && s.instead == s.want.Digest():
 		return nas.Command{Method: nas.Disconnect}, nil
@@ -233,7 +245,11 @@ func (r *Reconciler) plan(s *session, dev *nas.Device) (nas.Command, error) {
 	if d == nil {
 		d = nas.DialectByName("standard")
 	}
-	return nas.Plan(d, s.applied, s.want, r.cfg.Garden)
+	have := s.applied
+	if !s.differs {
+		have = 0 // to be told again what it has
+	}
+	return nas.Plan(d, have, s.want, r.cfg.Garden)
 }
 
 // newRecord begins the record of a session's command.

@@ -17,6 +17,9 @@ func (r *Reconciler) complete(j *job, a answer, attempts int, err error) {
 	if changed {
 		r.keep(j, lost)
 	}
+	if err == nil && !a.ack && a.cause == 503 {
+		defer r.cfg.Gone(j.rec.Session, j.start) // after the lock is released
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := j.s
@@ -104,6 +107,7 @@ func (r *Reconciler) naked(j *job, cause int) {
 	case cause == 503: // if it has such a session after all, its accounting will tell
 		s.stale = true
 		r.rest(s)
+	case j.probe: // it knows the session
 	case j.rec.Method == nas.Disconnect:
 		r.giveUp(s, "disconnect refused: "+ErrorCauseName(cause))
 	case cause == 403, cause == 502, cause == 505, cause == 507, cause == 508: // a Disconnect would fare no better
@@ -118,6 +122,9 @@ func (r *Reconciler) timedOut(j *job) {
 	s := j.s
 	j.rec.Answer = nas.TimedOut
 	s.lane.tally().commands.WithLabelValues(string(j.rec.Method), resultTimeout).Inc()
+	if j.probe {
+		return
+	}
 	if j.rec.Method == nas.CoA {
 		s.instead, s.insteadWhy = j.want.Digest(), "no answer to the CoA"
 		return

@@ -29,6 +29,10 @@ type Config struct {
 	// block nor call the Reconciler. May be nil.
 	Record func(nas.CommandRecord)
 
+	// Gone is told when a device says that it has no such session (Error-Cause 503); start is the session's StartedAt.
+	// It may call the Reconciler. May be nil.
+	Gone func(key nas.SessionKey, start time.Time)
+
 	Garden  nas.Garden
 	Now     func() time.Time
 	Log     zerolog.Logger
@@ -70,6 +74,9 @@ func New(cfg Config) *Reconciler {
 	}
 	if cfg.SetApplied == nil {
 		cfg.SetApplied = func(nas.SessionKey, nas.Digest) {}
+	}
+	if cfg.Gone == nil {
+		cfg.Gone = func(nas.SessionKey, time.Time) {}
 	}
 	if cfg.Record == nil {
 		cfg.Record = func(nas.CommandRecord) {}
@@ -178,6 +185,29 @@ func (r *Reconciler) Disconnect(key nas.SessionKey, actor, reason string) error 
 	s.lane.device = dev
 	s.order = &order{actor: actor, reason: reason}
 	s.retryAt, s.disconnectedAt = time.Time{}, time.Time{}
+	r.settle(s)
+	return nil
+}
+
+// Probe has a session's device told again what it should apply, to learn whether it still has that session: Error-Cause
+// 503 says that it does not (Config.Gone). Anything else, silence too, changes nothing. The error says why it cannot be
+// asked.
+func (r *Reconciler) Probe(key nas.SessionKey, reason string) error {
+	dev, ok := r.cfg.Device(key.Device)
+	if !ok {
+		return contracts.NotFoundf("the session's access server is not known")
+	}
+	if !dev.CoA.IsValid() {
+		return contracts.Conflictf("unreachable", "%s has no address for commands", dev.Name)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.sessions[key]
+	if s == nil {
+		return contracts.NotFoundf("the session is not open")
+	}
+	s.lane.device = dev
+	s.probe = reason
 	r.settle(s)
 	return nil
 }

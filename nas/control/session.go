@@ -24,6 +24,7 @@ type session struct {
 	since   time.Time // real clock: when the difference was noticed
 	order   *order    // a person wants it disconnected
 	obeyed  *order    // the order that was acknowledged
+	probe   string    // why it is asked whether the device still has it; "": it is not
 
 	busy  bool // a command is in flight
 	dirty dirt // want is to be asked for again
@@ -75,7 +76,7 @@ func (r *Reconciler) settle(s *session) {
 		s.restore = nas.Restores(s.applied, s.want)
 	}
 	switch {
-	case s.order != nil:
+	case s.order != nil, s.probe != "" && s.known:
 		s.lane.put(s, true)
 	case !s.differs, !s.disconnectedAt.IsZero(), time.Now().Before(s.retryAt):
 		s.lane.drop(s)
