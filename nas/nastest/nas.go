@@ -244,6 +244,13 @@ func (n *NAS) PowerCut(ctx context.Context) error {
 	return n.AccountingOn(ctx)
 }
 
+// Vanish drops every session and says nothing: the power cut of an access server that sends no Accounting-On.
+func (n *NAS) Vanish() {
+	for _, s := range n.Sessions() {
+		s.drop()
+	}
+}
+
 // Shutdown ends every session with a Stop, sends Accounting-Off and closes. What the server does not answer before ctx
 // ends is left unsaid.
 func (n *NAS) Shutdown(ctx context.Context) error {
