@@ -290,7 +290,7 @@ func (l *Limiter) leftBehind(o, by *Session) {
 func (l *Limiter) end(s *Session, reason string) {
 	if err := l.cfg.Network.Disconnect(s.Key, "system", reason); err != nil {
 		l.ended.WithLabelValues("left to accounting").Inc()
-		l.cfg.Log.Info().Err(err).Str("login", nas.TextOf(s.Login)).Msg("a session beyond the limit cannot be ended by command")
+		l.cfg.Log.Debug().Err(err).Str("login", nas.TextOf(s.Login)).Msg("a session beyond the limit cannot be ended by command")
 		return
 	}
 	l.ended.WithLabelValues("disconnected").Inc()

@@ -92,8 +92,8 @@ func TestAGhostLocksNobodyOut(t *testing.T) {
 	}
 	s.rejected()
 	s.eventually("the session that lives was asked for", func() error {
-		if n := s.nas.Stats().CoAs; n != 1 {
-			return fmt.Errorf("%d CoA-Requests", n)
+		if n := s.nas.Stats().Acks; n != 1 {
+			return fmt.Errorf("%d acknowledged", n)
 		}
 		return nil
 	})

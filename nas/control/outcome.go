@@ -13,7 +13,7 @@ import (
 func (r *Reconciler) complete(j *job, a answer, attempts int, err error) {
 	ended := errors.Is(err, context.Canceled) || errors.Is(err, net.ErrClosed) // by us: shutdown, or the device's address changed
 	lost := err != nil && attempts > 0                                         // it may have been applied and the answer lost
-	changed := j.rec.Method == nas.CoA && (err == nil && a.ack || lost)
+	changed := j.rec.Method == nas.CoA && (err == nil && a.ack || lost && !j.probe)
 	if changed {
 		r.keep(j, lost)
 	}
