@@ -65,6 +65,8 @@ func samples(f reflect.StructField) (file string, want any) {
 		return "debug", "debug"
 	case "LogFormat":
 		return "json", "json"
+	case "SessionLimitAction":
+		return "reject", "reject"
 	}
 	switch f.Type {
 	case reflect.TypeFor[string]():
@@ -77,6 +79,8 @@ func samples(f reflect.StructField) (file string, want any) {
 		return "77s", 77 * time.Second
 	case reflect.TypeFor[[]time.Duration]():
 		return "[1s, 3s]", []time.Duration{time.Second, 3 * time.Second}
+	case reflect.TypeFor[int]():
+		return "77", 77
 	case reflect.TypeFor[uint64]():
 		return "777777", uint64(777777)
 	case reflect.TypeFor[uint32]():

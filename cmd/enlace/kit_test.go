@@ -76,12 +76,13 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-// start runs the program on a database and a data folder of this test's own, with its clock set.
+// start runs the program on a database and a data folder of this test's own, with its clock set, and without a limit of
+// sessions: many tests have one login on many lines.
 func start(t *testing.T, clock string, more ...string) *program {
 	t.Helper()
 	p := &program{t: t, database: pgtest.URL(t), dir: t.TempDir(), clockFrom: clock}
 	p.args = append([]string{"--auth-listen", "127.0.0.1:0", "--acct-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0",
-		"--reject-delay", "0s", "--coa-retry", "300ms,600ms,1200ms", "--notice-log", filepath.Join(p.dir, "notices.jsonl"),
+		"--reject-delay", "0s", "--session-limit", "0", "--coa-retry", "300ms,600ms,1200ms", "--notice-log", filepath.Join(p.dir, "notices.jsonl"),
 		"--log-format", "json", "--log-level", "debug"}, more...)
 	p.up(clock)
 	p.token = strings.TrimSpace(p.run("token", "create", "story"))

@@ -46,7 +46,7 @@ func (s *story) online(want ...*nastest.Session) {
 
 // TestAPasswordOnTwoLines: the later line takes the earlier one's place, and two that push each other out are stopped.
 func TestAPasswordOnTwoLines(t *testing.T) {
-	s := provide(t, start(t, "2026-01-15T10:00:00-03:00"), "mikrotik", "127.0.2.1")
+	s := provide(t, start(t, "2026-01-15T10:00:00-03:00", "--session-limit", "1"), "mikrotik", "127.0.2.1")
 	line := s.dialled()
 	s.online(line)
 	for i := range 3 {
@@ -80,7 +80,7 @@ func TestAPasswordOnTwoLines(t *testing.T) {
 // TestAGhostLocksNobodyOut: the access server lost its power and says nothing of the sessions that it had. With newer
 // logins refused, the ghost is asked for, denied and gone; a session that lives is not.
 func TestAGhostLocksNobodyOut(t *testing.T) {
-	s := provide(t, start(t, "2026-01-15T10:00:00-03:00", "--session-limit-action", "reject"), "mikrotik", "127.0.2.2")
+	s := provide(t, start(t, "2026-01-15T10:00:00-03:00", "--session-limit", "1", "--session-limit-action", "reject"), "mikrotik", "127.0.2.2")
 	s.online(s.dialled())
 	s.nas.Vanish()
 	s.rejected()

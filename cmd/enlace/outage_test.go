@@ -25,7 +25,7 @@ func startOn(t *testing.T, database, clock string, more ...string) *program {
 	t.Helper()
 	p := &program{t: t, database: database, dir: t.TempDir()}
 	p.args = append([]string{"--auth-listen", "127.0.0.1:0", "--acct-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0",
-		"--reject-delay", "0s", "--coa-retry", "300ms,600ms,1200ms", "--notice-log", filepath.Join(p.dir, "notices.jsonl"),
+		"--reject-delay", "0s", "--session-limit", "0", "--coa-retry", "300ms,600ms,1200ms", "--notice-log", filepath.Join(p.dir, "notices.jsonl"),
 		"--log-format", "json", "--log-level", "debug"}, more...)
 	p.up(clock)
 	p.token = strings.TrimSpace(p.run("token", "create", "story"))

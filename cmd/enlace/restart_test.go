@@ -350,7 +350,7 @@ func TestADatabaseThatIsNewerIsNotTouched(t *testing.T) {
 func TestThePrivateDatabaseDoesNotStart(t *testing.T) {
 	l := &lonely{story: &story{program: &program{t: t, dir: pgtest.Dir(t)}}}
 	l.args = []string{"--auth-listen", "127.0.0.1:0", "--acct-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--snapshot-interval", "50ms",
-		"--reject-delay", "0s", "--notice-log", filepath.Join(l.dir, "notices.jsonl"), "--log-format", "json", "--log-level", "info"}
+		"--reject-delay", "0s", "--session-limit", "0", "--notice-log", filepath.Join(l.dir, "notices.jsonl"), "--log-format", "json", "--log-level", "info"}
 	l.up(local("2026-01-15 10:00:00").Format(time.RFC3339))
 	l.args[1], l.args[3] = l.auth, l.acct
 	l.token = strings.TrimSpace(l.run("token", "create", "story"))
