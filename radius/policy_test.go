@@ -100,6 +100,7 @@ func TestLearningOutlivesARestart(t *testing.T) {
 	if w.give(bareLogin(t)) != nil {
 		t.Error("a restart made the device trusted without Message-Authenticator again")
 	}
+	restarted.Devices.Stored(restarted.Devices.Observations(), map[nas.DeviceID]nas.Observation{dev.ID: sum})
 	unstored := again // as when it came out of a snapshot, and the database is back
 	unstored.Observed = nas.Observation{Since: again.Observed.Since}
 	restarted.Devices.Set([]nas.Device{unstored})
