@@ -128,7 +128,11 @@ func (s *server) viewContract(r *http.Request, p *page, number contracts.Contrac
 	names := deviceNames(devices)
 	for _, a := range c.Accesses {
 		av := accessView{Access: a, Disabled: slices.Contains(v.Span.Disabled, a.ID), Marks: p.summary(&a, names)}
-		open, err := s.Sessions.OpenSessions(ctx, SessionFilter{Login: a.Login, Access: a.ID, Limit: 20})
+		which := SessionFilter{Login: a.Login, Limit: 20}
+		if a.Line.NoPassword {
+			which.Access = a.ID
+		}
+		open, err := s.Sessions.OpenSessions(ctx, which)
 		if err != nil {
 			return nil, err
 		}
