@@ -80,6 +80,7 @@ func TestAccessesWithoutAPassword(t *testing.T) {
 	lined(d, 305, "house-5", "", contracts.Line{NoPassword: true, VLAN: contracts.VLAN{Outer: 100, Inner: 200}, Device: contracts.Fixed(int64(1))})
 	lined(d, 306, "house-6", "", contracts.Line{NoPassword: true, MAC: contracts.Fixed(testMAC(6)), Device: contracts.Fixed(int64(2))})
 	lined(d, 307, "secret-7", "pass-7", contracts.Line{MAC: contracts.Fixed(testMAC(7))})
+	lined(d, 308, "02:00:00:00:00:08", "pass-8", contracts.Line{MAC: contracts.Fixed(testMAC(8))})
 	w := newHandler(t, c)
 	circuit := func(s string) func(*layeh.Packet) error { return vendor(vendorADSLForum, adslCircuitID, s) }
 	remote := func(s string) func(*layeh.Packet) error { return vendor(vendorADSLForum, adslRemoteID, s) }
@@ -88,40 +89,41 @@ func TestAccessesWithoutAPassword(t *testing.T) {
 		ask  []func(*layeh.Packet) error
 		want string // prefix
 	}{
-		"RouterOS DHCP: User-Name is the MAC address, no password": {all(user("02:00:00:00:00:01"), station("1:2:0:0:0:0:1")), "accept house-1 #1"},
-		"User-Name alone, another notation":                        {all(user("0200.0000.0001")), "accept house-1 #1"},
-		"Calling-Station-Id alone":                                 {all(user("whatever"), station("02-00-00-00-00-01")), "accept house-1 #1"},
-		"empty password":                                           {all(user("020000000001"), pap("")), "accept house-1 #1"},
-		"the MAC address as password":                              {all(user("020000000001"), pap("02:00:00:00:00:01")), "accept house-1 #1"},
-		"User-Name as CHAP password":                               {all(user("020000000001"), chap(3, "020000000001")), "accept house-1 #1"},
-		"an empty CHAP password":                                   {all(user("020000000001"), chap(3, "")), "accept house-1 #1"},
-		"the shared password":                                      {all(user("020000000001"), pap("well known")), "accept house-1 #1"},
-		"the login itself":                                         {all(user("house-1"), station("02:00:00:00:00:01")), "accept  #1"},
-		"another password":                                         {all(user("020000000001"), pap("guess")), "BAD_PASSWORD"},
-		"another's password of its own":                            {all(user("020000000001"), pap("own")), "BAD_PASSWORD"},
-		"the login from elsewhere":                                 {all(user("house-1"), station("02:00:00:00:00:99")), "BINDING MAC address: seen 02:00:00:00:00:99, expected 02:00:00:00:00:01"},
-		"the login without a mark":                                 {all(user("house-1")), "BINDING MAC address: seen none"},
-		"a borrowed name":                                          {all(user("02:00:00:00:00:01"), station("02:00:00:00:00:99")), "NO_CREDENTIALS"},
-		"a name that is not the device's":                          {all(user("02:00:00:00:00:98"), station("02:00:00:00:00:01")), "BINDING User-Name says"},
-		"circuit and remote id":                                    {all(user("x"), circuit("olt1/1/2:7"), remote("onu7")), "accept house-2 #2"},
-		"its own password":                                         {all(user("x"), circuit("olt1/1/2:7"), remote("onu7"), pap("own")), "accept house-2 #2"},
-		"another remote id":                                        {all(user("x"), circuit("olt1/1/2:7"), remote("onu8")), "NO_CREDENTIALS"},
-		"Cisco's words":                                            {all(user("x"), vendor(9, 1, "circuit-id-tag=olt1/1/2:7"), vendor(9, 1, "remote-id-tag=onu7")), "accept house-2 #2"},
-		"the circuit goes before the device that is plugged in":    {all(user("x"), circuit("olt1/1/2:7"), remote("onu7"), station("02:00:00:00:00:01")), "accept house-2 #2"},
-		"a circuit with its device":                                {all(user("x"), circuit("olt1/1/2:8"), remote("any"), station("02:00:00:00:00:03")), "accept house-3 #3"},
-		"a circuit with Cisco's MAC address":                       {all(user("x"), circuit("olt1/1/2:8"), vendor(9, 1, "client-mac-address=0200.0000.0003")), "accept house-3 #3"},
-		"a circuit with Juniper's MAC address":                     {all(user("x"), circuit("olt1/1/2:8"), vendor(4874, 56, "0200.0000.0003")), "accept house-3 #3"},
-		"a circuit with Nokia's MAC address":                       {all(user("x"), circuit("olt1/1/2:8"), vendor(6527, 27, "02:00:00:00:00:03")), "accept house-3 #3"},
-		"a circuit with another device":                            {all(user("x"), circuit("olt1/1/2:8"), station("02:00:00:00:00:04")), "BINDING MAC address"},
-		"a port":                                                   {all(user("eth9"), portID("eth9")), "accept house-4 #4"},
-		"a VLAN":                                                   {all(user("x"), portID("1/1/4:100.200")), "accept house-5 #5"},
-		"another VLAN":                                             {all(user("x"), portID("1/1/4:100.201")), "NO_CREDENTIALS"},
-		"another device's MAC address":                             {all(user("02:00:00:00:00:06")), "NO_CREDENTIALS"},
-		"an access with a password, by its MAC address":            {all(user("02:00:00:00:00:07")), "NO_CREDENTIALS"},
-		"an access with a password, without it":                    {all(user("secret-7"), station("02:00:00:00:00:07")), "NO_CREDENTIALS"},
-		"an access with a password and its MAC address":            {all(user("secret-7"), pap("pass-7"), station("02:00:00:00:00:07")), "accept  #7"},
-		"an access with a password from elsewhere":                 {all(user("secret-7"), pap("pass-7"), station("02:00:00:00:00:08")), "BINDING"},
-		"a MAC address that only the subscriber says":              {all(user("secret-7"), pap("pass-7")), "BINDING MAC address: seen none"},
+		"RouterOS DHCP: User-Name is the MAC address, no password":      {all(user("02:00:00:00:00:01"), station("1:2:0:0:0:0:1")), "accept house-1 #1"},
+		"User-Name alone, another notation":                             {all(user("0200.0000.0001")), "accept house-1 #1"},
+		"Calling-Station-Id alone":                                      {all(user("whatever"), station("02-00-00-00-00-01")), "accept house-1 #1"},
+		"empty password":                                                {all(user("020000000001"), pap("")), "accept house-1 #1"},
+		"the MAC address as password":                                   {all(user("020000000001"), pap("02:00:00:00:00:01")), "accept house-1 #1"},
+		"User-Name as CHAP password":                                    {all(user("020000000001"), chap(3, "020000000001")), "accept house-1 #1"},
+		"an empty CHAP password":                                        {all(user("020000000001"), chap(3, "")), "accept house-1 #1"},
+		"the shared password":                                           {all(user("020000000001"), pap("well known")), "accept house-1 #1"},
+		"the login itself":                                              {all(user("house-1"), station("02:00:00:00:00:01")), "accept  #1"},
+		"another password":                                              {all(user("020000000001"), pap("guess")), "BAD_PASSWORD"},
+		"another's password of its own":                                 {all(user("020000000001"), pap("own")), "BAD_PASSWORD"},
+		"the login from elsewhere":                                      {all(user("house-1"), station("02:00:00:00:00:99")), "BINDING MAC address: seen 02:00:00:00:00:99, expected 02:00:00:00:00:01"},
+		"the login without a mark":                                      {all(user("house-1")), "BINDING MAC address: seen none"},
+		"a borrowed name":                                               {all(user("02:00:00:00:00:01"), station("02:00:00:00:00:99")), "NO_CREDENTIALS"},
+		"a name that is not the device's":                               {all(user("02:00:00:00:00:98"), station("02:00:00:00:00:01")), "BINDING User-Name says"},
+		"circuit and remote id":                                         {all(user("x"), circuit("olt1/1/2:7"), remote("onu7")), "accept house-2 #2"},
+		"its own password":                                              {all(user("x"), circuit("olt1/1/2:7"), remote("onu7"), pap("own")), "accept house-2 #2"},
+		"another remote id":                                             {all(user("x"), circuit("olt1/1/2:7"), remote("onu8")), "NO_CREDENTIALS"},
+		"Cisco's words":                                                 {all(user("x"), vendor(9, 1, "circuit-id-tag=olt1/1/2:7"), vendor(9, 1, "remote-id-tag=onu7")), "accept house-2 #2"},
+		"the circuit goes before the device that is plugged in":         {all(user("x"), circuit("olt1/1/2:7"), remote("onu7"), station("02:00:00:00:00:01")), "accept house-2 #2"},
+		"a circuit with its device":                                     {all(user("x"), circuit("olt1/1/2:8"), remote("any"), station("02:00:00:00:00:03")), "accept house-3 #3"},
+		"a circuit with Cisco's MAC address":                            {all(user("x"), circuit("olt1/1/2:8"), vendor(9, 1, "client-mac-address=0200.0000.0003")), "accept house-3 #3"},
+		"a circuit with Juniper's MAC address":                          {all(user("x"), circuit("olt1/1/2:8"), vendor(4874, 56, "0200.0000.0003")), "accept house-3 #3"},
+		"a circuit with Nokia's MAC address":                            {all(user("x"), circuit("olt1/1/2:8"), vendor(6527, 27, "02:00:00:00:00:03")), "accept house-3 #3"},
+		"a circuit with another device":                                 {all(user("x"), circuit("olt1/1/2:8"), station("02:00:00:00:00:04")), "BINDING MAC address"},
+		"a port":                                                        {all(user("eth9"), portID("eth9")), "accept house-4 #4"},
+		"a VLAN":                                                        {all(user("x"), portID("1/1/4:100.200")), "accept house-5 #5"},
+		"another VLAN":                                                  {all(user("x"), portID("1/1/4:100.201")), "NO_CREDENTIALS"},
+		"another device's MAC address":                                  {all(user("02:00:00:00:00:06")), "NO_CREDENTIALS"},
+		"an access with a password, by its MAC address":                 {all(user("02:00:00:00:00:07")), "NO_CREDENTIALS"},
+		"an access with a password, without it":                         {all(user("secret-7"), station("02:00:00:00:00:07")), "NO_CREDENTIALS"},
+		"an access with a password and its MAC address":                 {all(user("secret-7"), pap("pass-7"), station("02:00:00:00:00:07")), "accept  #7"},
+		"an access with a password from elsewhere":                      {all(user("secret-7"), pap("pass-7"), station("02:00:00:00:00:08")), "BINDING"},
+		"a MAC address that only the subscriber says":                   {all(user("secret-7"), pap("pass-7")), "BINDING MAC address: seen none"},
+		"a MAC address as login, with a password, that no device shows": {all(user("02:00:00:00:00:08"), pap("pass-8")), "BINDING MAC address: seen none"},
 		"nobody": {all(user("02:00:00:00:00:55"), pap("x")), "USER_UNKNOWN"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -241,7 +243,14 @@ func TestBindingsLearn(t *testing.T) {
 
 	// A binding cleared while its lesson is not written yet.
 	cleared.Version = 6
+	newest := &Subscriber{Access: 301, Line: &cleared}
+	if line := c.Directory.learning.of(newest); line != &cleared {
+		t.Fatalf("a lesson of an older version is in force: %+v", line)
+	}
 	lined(c.Directory, 301, "lea", "word", cleared)
+	if len(c.Directory.learning.by) != 0 {
+		t.Fatal("a lesson of an older version is kept")
+	}
 	try("accept", pap("word"), first, portID("eth7"))
 }
 
@@ -266,6 +275,18 @@ func TestFirstLoginsAtOnce(t *testing.T) {
 	all.Wait()
 	if len(accepted) != 1 {
 		t.Fatalf("accepted from %v", accepted)
+	}
+}
+
+// A login that another has overtaken between its check and its lesson is refused.
+func TestALoginThatWasOvertaken(t *testing.T) {
+	c := doorConfig()
+	s := lined(c.Directory, 301, "lea", "word", contracts.Line{MAC: contracts.Binding[contracts.MAC]{Mode: contracts.BindLearn}})
+	w := newHandler(t, c)
+	c.Directory.learning.learn(s, contracts.Learned{At: doorNow, MAC: testMAC(1)})
+	w.bearing = bearing{mac: testMAC(2)}
+	if got := w.learn(w.door.devices.lookup(doorFrom.Addr()), s, &packet{now: doorNow}); !strings.HasPrefix(got, "MAC address: seen") {
+		t.Errorf("%q", got)
 	}
 }
 
