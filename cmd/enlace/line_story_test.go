@@ -285,6 +285,12 @@ func TestBindingsLearnWithoutTheDatabase(t *testing.T) {
 	s.wants(false, from("02:00:00:00:00:32", "eth1.100"))
 	s.wants(false, from("02:00:00:00:00:31", "eth1.101"))
 	cluster = up()
+	s.eventually("the API reads the database again", func() error {
+		if status, b := s.call("GET", "/api/v1/contracts/"+s.contract, nil); status != 200 {
+			return fmt.Errorf("status %d: %s", status, b)
+		}
+		return nil
+	})
 	s.learned("pppoe-1", "02:00:00:00:00:31")
 	if port := s.line("pppoe-1")["port"].(map[string]any)["value"]; port != "eth1.100" {
 		t.Errorf("bound to the port %v", port)
