@@ -31,6 +31,7 @@ func planOf(f *form, id contracts.PlanID) contracts.Plan {
 	if f.has("reduced_down") || f.has("reduced_up") {
 		pl.Reduced = contracts.Profile{DownBps: f.rate("reduced_down"), UpBps: f.rate("reduced_up")}
 	}
+	termsOf(f, &pl)
 	return pl
 }
 
@@ -42,6 +43,7 @@ func formOfPlan(pl *contracts.Plan) *form {
 	if pl.Reduced != (contracts.Profile{}) {
 		f.values["reduced_down"], f.values["reduced_up"] = nas.Rate(pl.Reduced.DownBps), nas.Rate(pl.Reduced.UpBps)
 	}
+	fillTerms(pl, f)
 	return f
 }
 
