@@ -72,6 +72,8 @@ type deviceFieldsJSON struct {
 	LimitProxyState      string `json:"limit_proxy_state,omitempty" enum:"yes,auto,no" default:"auto" doc:"Drop Access-Requests with Proxy-State and no Message-Authenticator"`
 	InterimSeconds       int    `json:"interim_seconds,omitempty" minimum:"60" maximum:"86400" default:"300"`
 	CommandsPerSecond    int    `json:"commands_per_second,omitempty" minimum:"1" maximum:"10000" default:"50"`
+	IPv4Pool             int64  `json:"ipv4_pool,omitempty" minimum:"0" doc:"Pool that lends IPv4 addresses; absent: the access server chooses"`
+	DelegatedPool        int64  `json:"delegated_pool,omitempty" minimum:"0" doc:"Pool that lends delegated IPv6 prefixes"`
 	SwapOctets           bool   `json:"swap_octets,omitempty" doc:"The device reports download as Acct-Input-Octets"`
 }
 
@@ -87,7 +89,7 @@ func (s *server) deviceJSONOf(d *nas.Device) deviceJSON {
 	out := deviceJSON{int64(d.ID), d.OlderSecret != nil, observationJSONOf(p, d), deviceFieldsJSON{Name: d.Name, Source: sourceText(d.Source),
 		Certificate: d.Certificate, Dialect: d.Dialect, NASIdentifier: d.NASIdentifier, MessageAuthenticator: string(d.MessageAuthenticator),
 		LimitProxyState: string(d.LimitProxyState), InterimSeconds: d.InterimSeconds, CommandsPerSecond: d.CommandsPerSecond,
-		SwapOctets: d.SwapOctets}}
+		SwapOctets: d.SwapOctets, IPv4Pool: int64(d.IPv4Pool), DelegatedPool: int64(d.DelegatedPool)}}
 	if d.CoA.IsValid() {
 		out.CoA = d.CoA.String()
 	}
@@ -108,7 +110,7 @@ func (f *deviceFieldsJSON) apply(d *nas.Device) error {
 	}
 	d.Name, d.Dialect, d.NASIdentifier, d.LimitProxyState = f.Name, f.Dialect, f.NASIdentifier, nas.LimitProxyState(f.LimitProxyState)
 	d.MessageAuthenticator, d.InterimSeconds, d.CommandsPerSecond = nas.MessageAuthenticator(f.MessageAuthenticator), f.InterimSeconds, f.CommandsPerSecond
-	d.SwapOctets = f.SwapOctets
+	d.SwapOctets, d.IPv4Pool, d.DelegatedPool = f.SwapOctets, nas.PoolID(f.IPv4Pool), nas.PoolID(f.DelegatedPool)
 	if f.DropOlderSecret {
 		d.OlderSecret = nil
 	}
@@ -192,6 +194,7 @@ func (s *server) networkAPI(a huma.API) {
 		return reply(out), nil
 	})
 	s.devicesAPI(a)
+	s.poolsAPI(a)
 	if s.SetClock != nil {
 		s.clockAPI(a)
 	}

@@ -18,7 +18,7 @@ var reasonLabels = map[radius.Reason]string{
 	radius.EAPUnsupported: "EAP is not spoken here", radius.NoCredentials: "No credentials", radius.PasswordChange: "Asks for another password", radius.UserUnknown: "Unknown login",
 	radius.BadPassword: "Wrong password", radius.ContractState: "Contract not in force", radius.LoginDisabled: "Access switched off",
 	radius.BindingMismatch: "Not from its own line",
-	radius.Simultaneous:    "As many sessions online as allowed", radius.Blocked: "Blocked", radius.ServiceUnencodable: "The device cannot be told this service",
+	radius.Simultaneous:    "As many sessions online as allowed", radius.Blocked: "Blocked", radius.NoAddress: "The access server's pool is exhausted", radius.ServiceUnencodable: "The device cannot be told this service",
 }
 
 func reasonLabel(r radius.Reason) string {

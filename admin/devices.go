@@ -42,7 +42,15 @@ func (s *server) devicesPage(w http.ResponseWriter, r *http.Request, p *page) er
 
 func (s *server) newDevicePage(w http.ResponseWriter, r *http.Request, p *page) error {
 	f := &form{values: map[string]string{"dialect": "mikrotik", "message_authenticator": string(nas.LearnMA), "limit_proxy_state": string(nas.LearnProxyState), "interim_seconds": "300", "commands_per_second": "50"}}
-	return show(w, r, http.StatusOK, deviceForm(p, f, &nas.Device{}))
+	return s.showDevice(w, r, p, http.StatusOK, f, &nas.Device{})
+}
+
+func (s *server) showDevice(w http.ResponseWriter, r *http.Request, p *page, status int, f *form, d *nas.Device) error {
+	pools, err := s.Devices.Pools(r.Context(), p.now)
+	if err != nil {
+		return err
+	}
+	return show(w, r, status, deviceForm(p, f, d, pools))
 }
 
 // formOfDevice fills a form from a device; the secret stays behind.
@@ -52,6 +60,11 @@ func formOfDevice(d *nas.Device) *form {
 		"interim_seconds": strconv.Itoa(d.InterimSeconds), "commands_per_second": strconv.Itoa(d.CommandsPerSecond)}}
 	if d.SwapOctets {
 		f.values["swap_octets"] = "yes"
+	}
+	for name, id := range map[string]nas.PoolID{"ipv4_pool": d.IPv4Pool, "delegated_pool": d.DelegatedPool} {
+		if id != 0 {
+			f.values[name] = strconv.FormatInt(int64(id), 10)
+		}
 	}
 	if d.CoA.IsValid() {
 		f.values["coa"] = d.CoA.String()
@@ -65,6 +78,7 @@ func deviceOf(f *form, d nas.Device) nas.Device {
 	d.Name, d.Dialect, d.NASIdentifier = f.get("name"), f.get("dialect"), f.get("nas_identifier")
 	d.MessageAuthenticator, d.LimitProxyState = nas.MessageAuthenticator(f.get("message_authenticator")), nas.LimitProxyState(f.get("limit_proxy_state"))
 	d.SwapOctets = f.get("swap_octets") != ""
+	d.IPv4Pool, d.DelegatedPool = nas.PoolID(f.number("ipv4_pool", 0)), nas.PoolID(f.number("delegated_pool", 0))
 	d.InterimSeconds, d.CommandsPerSecond = f.number("interim_seconds", 300), f.number("commands_per_second", 50)
 	d.Source, err = parseSource(f.get("source"))
 	f.wrong(err)
@@ -122,7 +136,7 @@ func (s *server) createDevice(w http.ResponseWriter, r *http.Request, p *page) e
 		err = s.Devices.CreateDevice(r.Context(), p.actor(), p.now, &d)
 	}
 	if f.wrong(err) {
-		return show(w, r, http.StatusUnprocessableEntity, deviceForm(p, f, &nas.Device{}))
+		return s.showDevice(w, r, p, http.StatusUnprocessableEntity, f, &nas.Device{})
 	}
 	return s.saved(w, r, p, err, "/devices")
 }
@@ -136,7 +150,7 @@ func (s *server) devicePage(w http.ResponseWriter, r *http.Request, p *page) err
 	if err != nil {
 		return err
 	}
-	return show(w, r, http.StatusOK, deviceForm(p, formOfDevice(&d), &d))
+	return s.showDevice(w, r, p, http.StatusOK, formOfDevice(&d), &d)
 }
 
 func (s *server) updateDevice(w http.ResponseWriter, r *http.Request, p *page) error {
@@ -157,7 +171,7 @@ func (s *server) updateDevice(w http.ResponseWriter, r *http.Request, p *page) e
 		err = s.Devices.UpdateDevice(r.Context(), p.actor(), p.now, &d)
 	}
 	if f.wrong(err) {
-		return show(w, r, http.StatusUnprocessableEntity, deviceForm(p, f, &was))
+		return s.showDevice(w, r, p, http.StatusUnprocessableEntity, f, &was)
 	}
 	return s.saved(w, r, p, err, "/devices")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"net/netip"
 	"time"
 
 	"enlace/billing"
@@ -94,6 +95,9 @@ type Devices interface {
 	// ObserveAnew forgets what was seen and learned of a device.
 	ObserveAnew(ctx context.Context, actor string, now time.Time, id nas.DeviceID) error
 	CommandsOf(ctx context.Context, login string, limit int) ([]nas.CommandRecord, error)
+	Pools(ctx context.Context, now time.Time) ([]nas.PoolUse, error)
+	CreatePool(ctx context.Context, actor string, now time.Time, p *nas.Pool) error
+	ExtendPool(ctx context.Context, actor string, now time.Time, id nas.PoolID, more netip.Prefix) (nas.Pool, error)
 }
 
 // Refusals remembers logins that were refused; "" asks for every login's.

@@ -161,6 +161,9 @@ func (s *server) panel(m *http.ServeMux) {
 	page("POST /connections", s.searchConnections)
 	page("GET /upcoming", s.upcomingPage)
 
+	page("GET /pools", s.poolsPage)
+	page("POST /pools", s.createPool)
+	page("POST /pools/{id}/ranges", s.extendPool)
 	page("GET /devices", s.devicesPage)
 	page("GET /devices/new", s.newDevicePage)
 	page("POST /devices", s.createDevice)

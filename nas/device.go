@@ -40,6 +40,9 @@ type Device struct {
 	// SwapOctets says that the device reports what the subscriber receives as Acct-Input-Octets, against RFC 2866,
 	// section 5.3.
 	SwapOctets bool
+	// IPv4Pool and DelegatedPool lend addresses and delegated prefixes to those who have none of their own; 0: the access
+	// server chooses.
+	IPv4Pool, DelegatedPool PoolID
 }
 
 // MessageAuthenticator is a device's policy against forged Access-Requests (CVE-2024-3596, "BlastRADIUS").

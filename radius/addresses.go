@@ -3,6 +3,7 @@ package radius
 import (
 	"encoding/binary"
 	"net/netip"
+	"time"
 
 	"enlace/contracts"
 )
@@ -18,22 +19,38 @@ const (
 	attrDelegatedIPv6Prefix = 123
 )
 
-// addressesOf is what a login is given now; nil when the access server chooses.
-func (w *worker) addressesOf(s *Subscriber) *contracts.Addresses {
-	if s.Line == nil || s.Line.Addresses.IsZero() {
-		return nil
+// address puts together in given what a login is given now: the access's own addresses, and for what it has none of
+// those that the device's pools lend. What is in neither the access server chooses. The verdict is about the pools.
+func (w *worker) address(d *device, s *Subscriber, station []byte, now time.Time) LendVerdict {
+	w.given = contracts.Addresses{}
+	if s.Line != nil {
+		w.given = s.Line.Addresses
 	}
-	return &s.Line.Addresses
+	leases := w.door.leases
+	if d.IPv4Pool != 0 && !w.given.IPv4.IsValid() {
+		lent, verdict := leases.Lend(d.IPv4Pool, s, station, now)
+		if verdict != Lent {
+			return verdict
+		}
+		w.given.IPv4 = lent.Addr()
+	}
+	if d.DelegatedPool != 0 && !w.given.DelegatedIPv6.IsValid() {
+		lent, verdict := leases.Lend(d.DelegatedPool, s, station, now)
+		if verdict != Lent {
+			return verdict
+		}
+		w.given.DelegatedIPv6 = lent
+	}
+	return Lent
 }
 
-// appendAddresses appends the addresses of a login after the attributes of its service, which say whether the service
-// brings a pool of its own.
-func (w *worker) appendAddresses(b []byte, d *device, s *Subscriber, outcome contracts.Outcome, service []byte) []byte {
-	own := w.addressesOf(s)
-	if own == nil {
+// appendAddresses appends what address has put together after the attributes of the service, which say whether the
+// service brings a pool of its own.
+func (w *worker) appendAddresses(b []byte, d *device, outcome contracts.Outcome, service []byte) []byte {
+	if w.given.IsZero() {
 		return b
 	}
-	a := d.dialect.Given(*own, outcome, hasAttr(service, attrFramedPool))
+	a := d.dialect.Given(w.given, outcome, hasAttr(service, attrFramedPool))
 	if a.IPv4.IsValid() {
 		b = appendIPv4(b, attrFramedIPAddress, a.IPv4)
 		if a.NetmaskBits > 0 {

@@ -87,6 +87,13 @@ func (w *worker) authenticate(d *device, v View, p *packet, digest uint64) []byt
 			return w.refuse(d, v, &a, p, digest, BindingMismatch, detail)
 		}
 	}
+	switch w.address(d, s, a.callingStation, p.now) {
+	case LendLater: // the reserve is filled within moments, and the access server asks again
+		series.dropped[dropPool].Inc()
+		return nil
+	case PoolExhausted:
+		return w.refuse(d, v, &a, p, digest, NoAddress, "the device's address pool has no place left")
+	}
 	return w.accept(d, v, &a, p, digest, s, window, g, attrs)
 }
 
@@ -145,7 +152,7 @@ func (w *worker) whyBadPassword(m method, s *Subscriber) string {
 func (w *worker) accept(d *device, v View, a *ask, p *packet, digest uint64, s *Subscriber, window Window, g *grant, attrs []byte) []byte {
 	b := appendMA(beginPacket(w.out, CodeAccessAccept, v.Identifier()))
 	b = append(b, attrs...)
-	b = w.appendAddresses(b, d, s, g.service.Outcome, attrs)
+	b = w.appendAddresses(b, d, g.service.Outcome, attrs)
 	if string(a.login) != s.Login {
 		b = append(append(b, attrUserName, byte(len(s.Login)+2)), s.Login...)
 	}

@@ -38,6 +38,7 @@ type Config struct {
 	Devices              *DeviceTable
 	Directory            *Directory
 	Sink                 AccountingSink // needed when there are AcctAddrs or RadSec
+	Leases               *Leases        // nil where no device has an address pool
 	Garden               nas.Garden
 	Now                  func() time.Time // the clock of decisions
 	RejectDelay          time.Duration    // 0 = none
@@ -53,7 +54,11 @@ type Door struct {
 	devices        *DeviceTable
 	directory      *Directory
 	sink           AccountingSink
+<<<<<<< HEAD
 	limiter        atomic.Pointer[Limiter]
+=======
+	leases         *Leases
+>>>>>>> 34d0733 (Address pools: panel, API, snapshot, story)
 	garden         nas.Garden
 	walled         *grant
 	now            func() time.Time
@@ -88,6 +93,9 @@ func New(c Config) (*Door, error) {
 		seed: maphash.MakeSeed(), started: time.Now(),
 	}
 	d.delay = newDelayer(c.RejectDelay, d.clock)
+	if d.leases = c.Leases; d.leases == nil {
+		d.leases = NewLeases(time.Hour, NewSessions())
+	}
 	workers := c.Workers
 	if workers < 1 {
 		workers = runtime.GOMAXPROCS(0)

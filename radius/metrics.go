@@ -25,13 +25,14 @@ const (
 	dropShed          // Interim-Updates that gave way (admission.go)
 	dropTooLong       // the reply would not fit a packet
 	dropPanic         // the handler failed
+	dropPool          // the address pool's reserve is being filled
 	dropUnsent        // the system refused to send
 	dropReasons       = iota
 )
 
 var dropNames = [dropReasons]string{
 	"unknown_device", "malformed", "code", "bad_authenticator", "message_authenticator_missing",
-	"proxy_state", "bad_message_authenticator", "backend", "queue_full", "in_progress", "shed", "reply_too_long", "panic", "unsent",
+	"proxy_state", "bad_message_authenticator", "backend", "queue_full", "in_progress", "shed", "reply_too_long", "panic", "pool_reserve", "unsent",
 }
 
 // port tells the two doors apart.

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"time"
+
+	"enlace/contracts"
 )
 
 // worker decides what becomes of packets, one at a time. It knows nothing of sockets: each packet says who carries its
@@ -24,7 +26,8 @@ type worker struct {
 	redials   redials
 	out       []byte // the reply being built
 	cookie    []byte
-	bearing   bearing // of the request in hand, where it matters
+	bearing   bearing             // of the request in hand, where it matters
+	given     contracts.Addresses // of the login in hand
 }
 
 func newWorker(d *Door, p port) *worker {

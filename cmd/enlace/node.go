@@ -57,6 +57,7 @@ type node struct {
 	door       *radius.Door
 	journal    *journal.Journal
 	sessions   *radius.Sessions
+	leases     *radius.Leases
 	accounting *radius.Accounting
 	drain      *radius.Drain
 	projection *projection
@@ -142,9 +143,11 @@ func (n *node) openDoor() (err error) {
 	n.sessions.Grown = n.projection.usage.seen
 	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		n.sessions.Collector(n.projection.deviceName), n.projection.table.Collector())
+	n.leases = radius.NewLeases(n.cfg.PoolHold, n.sessions)
+	n.metrics.MustRegister(n.leases)
 	n.door, err = radius.New(radius.Config{
 		AuthAddrs: n.cfg.AuthListen, AcctAddrs: n.cfg.AcctListen, RadSec: n.cfg.radsec(), Devices: n.projection.table, Directory: n.projection.directory,
-		Sink: n.accounting, Garden: n.cfg.garden(), Now: n.clock.Now, RejectDelay: n.cfg.RejectDelay, SharedPassword: n.cfg.IPoEPassword,
+		Sink: n.accounting, Leases: n.leases, Garden: n.cfg.garden(), Now: n.clock.Now, RejectDelay: n.cfg.RejectDelay, SharedPassword: n.cfg.IPoEPassword,
 		MaxStaleness: n.cfg.MaxStaleness, Log: n.log, Metrics: n.metrics,
 	})
 	return err
@@ -241,7 +244,11 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { n.commands.run(commanding); return nil })
 	g.Go(func() error { n.jobs(ctx); return nil })
 	g.Go(func() error { n.sweep(ctx); return nil })
+<<<<<<< HEAD
 	g.Go(func() error { n.limiter.Run(ctx); return nil })
+=======
+	g.Go(func() error { n.lend(ctx); return nil })
+>>>>>>> 34d0733 (Address pools: panel, API, snapshot, story)
 	g.Go(func() error { n.projection.directory.KeepLearned(ctx, n.stores.contracts, n.log); return nil })
 	g.Go(func() error { n.projection.usage.keep(ctx, n.drain.Lag); return nil })
 	g.Go(func() error {
@@ -288,6 +295,15 @@ func (n *node) close() {
 	}
 	if n.db != nil {
 		n.db.close()
+	}
+}
+
+// lend keeps the address pools, once the sessions are known.
+func (n *node) lend(ctx context.Context) {
+	select {
+	case <-n.loaded:
+		radius.NewLeaseKeeper(n.leases, n.stores.sessions, n.journal.Node(), n.clock.Now, n.log).Run(ctx)
+	case <-ctx.Done():
 	}
 }
 

@@ -34,6 +34,7 @@ type snapshot struct {
 	snapshotHead
 	subscribers []*radius.Subscriber
 	sessions    []radius.Session
+	leases      []radius.Lease
 }
 
 // snapshotHead is what the snapshot begins with.
@@ -42,20 +43,22 @@ type snapshotHead struct {
 	Journal radius.Place // the sessions hold what the journal says up to here
 	Plans   []contracts.Plan
 	Devices []nas.Device
+	Pools   []nas.Pool
 }
 
-// snapshotFrame is a part of the file: the head first, then subscribers, then sessions, then the end.
+// snapshotFrame is a part of the file: the head first, then subscribers, sessions and leases, then the end.
 type snapshotFrame struct {
 	Head        *snapshotHead
 	Subscribers []*radius.Subscriber
 	Sessions    []radius.Session
+	Leases      []radius.Lease
 	End         *snapshotEnd
 }
 
 // snapshotEnd is what must have come before.
-type snapshotEnd struct{ Subscribers, Sessions int }
+type snapshotEnd struct{ Subscribers, Sessions, Leases int }
 
-const snapshotPart = 2000 // subscribers or sessions in a frame
+const snapshotPart = 2000 // subscribers, sessions or leases in a frame
 
 // snapshotVersion names the form of a snapshot: a file whose types had other fields is of another version, because what
 // a field that is missing would have restricted must not be granted.
@@ -167,8 +170,9 @@ func assemble(parts []*snapshotFrame) (*snapshot, error) {
 	for _, p := range parts {
 		s.subscribers = append(s.subscribers, p.Subscribers...)
 		s.sessions = append(s.sessions, p.Sessions...)
+		s.leases = append(s.leases, p.Leases...)
 	}
-	if len(s.subscribers) != end.Subscribers || len(s.sessions) != end.Sessions {
+	if len(s.subscribers) != end.Subscribers || len(s.sessions) != end.Sessions || len(s.leases) != end.Leases {
 		return nil, errDamaged
 	}
 	return s, nil
@@ -184,6 +188,7 @@ type snapshotWriter struct {
 func (w *snapshotWriter) put(f *snapshotFrame) error {
 	w.end.Subscribers += len(f.Subscribers)
 	w.end.Sessions += len(f.Sessions)
+	w.end.Leases += len(f.Leases)
 	w.buf.Reset()
 	// Each frame can be read by itself: several are decoded at once.
 	if err := gob.NewEncoder(&w.buf).Encode(f); err != nil {
@@ -193,7 +198,7 @@ func (w *snapshotWriter) put(f *snapshotFrame) error {
 }
 
 // writeSnapshot streams a snapshot to its place; the one before stays until this one is whole.
-func writeSnapshot(ctx context.Context, path string, seal *sealer, head *snapshotHead, subscribers func(func(*radius.Subscriber) bool), sessions func(func(radius.Session) bool)) (end snapshotEnd, err error) {
+func writeSnapshot(ctx context.Context, path string, seal *sealer, head *snapshotHead, subscribers func(func(*radius.Subscriber) bool), sessions func(func(radius.Session) bool), leases func(func(radius.Lease) bool)) (end snapshotEnd, err error) {
 	version, err := snapshotVersion()
 	if err != nil {
 		return end, err
@@ -203,14 +208,14 @@ func writeSnapshot(ctx context.Context, path string, seal *sealer, head *snapsho
 		return end, err
 	}
 	w := &snapshotWriter{file: file}
-	if err := w.stream(ctx, head, subscribers, sessions); err != nil {
+	if err := w.stream(ctx, head, subscribers, sessions, leases); err != nil {
 		file.abandon()
 		return end, err
 	}
 	return w.end, file.commit()
 }
 
-func (w *snapshotWriter) stream(ctx context.Context, head *snapshotHead, subscribers func(func(*radius.Subscriber) bool), sessions func(func(radius.Session) bool)) error {
+func (w *snapshotWriter) stream(ctx context.Context, head *snapshotHead, subscribers func(func(*radius.Subscriber) bool), sessions func(func(radius.Session) bool), leases func(func(radius.Lease) bool)) error {
 	if err := w.put(&snapshotFrame{Head: head}); err != nil {
 		return err
 	}
@@ -232,10 +237,20 @@ func (w *snapshotWriter) stream(ctx context.Context, head *snapshotHead, subscri
 			open = open[:0]
 		}
 	}
-	if err := w.put(&snapshotFrame{Subscribers: subs, Sessions: open}); err != nil {
+	lent := []radius.Lease(nil)
+	for l := range leases {
+		if lent = append(lent, l); len(lent) == snapshotPart {
+			if err := errors.Join(ctx.Err(), w.put(&snapshotFrame{Leases: lent})); err != nil {
+				return err
+			}
+			lent = lent[:0]
+		}
+	}
+	if err := w.put(&snapshotFrame{Subscribers: subs, Sessions: open, Leases: lent}); err != nil {
 		return err
 	}
-	return w.put(&snapshotFrame{End: &snapshotEnd{w.end.Subscribers, w.end.Sessions}})
+	end := w.end
+	return w.put(&snapshotFrame{End: &end})
 }
 
 // snapshots writes the node's snapshot again and again.
@@ -245,6 +260,7 @@ type snapshots struct {
 	seal       *sealer
 	projection *projection
 	sessions   *radius.Sessions
+	leases     *radius.Leases
 	accounting *radius.Accounting
 	log        zerolog.Logger
 	taken      atomic.Int64 // Unix seconds of the last one written, by the program's clock; 0: none yet
@@ -254,7 +270,7 @@ type snapshots struct {
 
 func (n *node) newSnapshots(seal *sealer) *snapshots {
 	s := &snapshots{path: filepath.Join(n.cfg.DataDir, "snapshot"), every: n.cfg.SnapshotInterval, seal: seal,
-		projection: n.projection, sessions: n.sessions, accounting: n.accounting, log: n.log,
+		projection: n.projection, sessions: n.sessions, leases: n.leases, accounting: n.accounting, log: n.log,
 		failed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "enlace_snapshot_errors_total", Help: "Snapshots that could not be written."}),
 		seconds: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -293,8 +309,8 @@ func (s *snapshots) write(ctx context.Context) {
 		return // a database that has lost everything must not take the snapshot with it
 	}
 	began := time.Now()
-	head := &snapshotHead{Taken: now.Add(-age), Journal: s.accounting.Place(), Plans: s.projection.plansNow(), Devices: s.projection.devicesNow()}
-	_, err := writeSnapshot(ctx, s.path, s.seal, head, s.projection.directory.All, s.sessions.Open)
+	head := &snapshotHead{Taken: now.Add(-age), Journal: s.accounting.Place(), Plans: s.projection.plansNow(), Devices: s.projection.devicesNow(), Pools: s.leases.Pools()}
+	_, err := writeSnapshot(ctx, s.path, s.seal, head, s.projection.directory.All, s.sessions.Open, s.leases.All)
 	if err != nil {
 		if ctx.Err() == nil {
 			s.failed.Inc()
@@ -334,6 +350,7 @@ func (s *snapshots) restore(ctx context.Context) error {
 		return fmt.Errorf("the snapshot %s cannot be used: %w", s.path, err)
 	}
 	s.projection.restore(found)
+	s.leases.Restore(found.Pools, found.leases)
 	if err := s.accounting.Resume(ctx, found.sessions, found.Journal); err != nil {
 		return err
 	}

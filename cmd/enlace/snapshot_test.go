@@ -94,7 +94,7 @@ func kept(t interface {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "snapshot")
-	if _, err := writeSnapshot(context.Background(), path, seal, &s.snapshotHead, slices.Values(s.subscribers), slices.Values(s.sessions)); err != nil {
+	if _, err := writeSnapshot(context.Background(), path, seal, &s.snapshotHead, slices.Values(s.subscribers), slices.Values(s.sessions), slices.Values(s.leases)); err != nil {
 		t.Fatal(err)
 	}
 	back, err := readSnapshot(context.Background(), path, seal)
@@ -172,7 +172,7 @@ func TestSnapshotRefusesWhatWasChanged(t *testing.T) {
 	for i := range 2*snapshotPart + 10 {
 		subs = append(subs, &radius.Subscriber{Access: contracts.AccessID(i), Login: "user", Password: []byte("secret password")})
 	}
-	_, err := writeSnapshot(t.Context(), path, seal, &snapshotHead{Taken: time.Unix(1, 0)}, slices.Values(subs), slices.Values([]radius.Session(nil)))
+	_, err := writeSnapshot(t.Context(), path, seal, &snapshotHead{Taken: time.Unix(1, 0)}, slices.Values(subs), slices.Values([]radius.Session(nil)), slices.Values([]radius.Lease(nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func TestSnapshotRefusesWhatWasChanged(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := writeSnapshot(ctx, path, seal, &snapshotHead{}, slices.Values(subs), slices.Values([]radius.Session(nil))); err == nil {
+	if _, err := writeSnapshot(ctx, path, seal, &snapshotHead{}, slices.Values(subs), slices.Values([]radius.Session(nil)), slices.Values([]radius.Lease(nil))); err == nil {
 		t.Error("a cancelled writer succeeded")
 	}
 	if s, err := readSnapshot(t.Context(), path, seal); err != nil || len(s.subscribers) != len(subs) {
@@ -240,7 +240,7 @@ func FuzzSnapshot(f *testing.F) {
 	dir := f.TempDir()
 	seal := newTestSealer(f, 1)
 	path := filepath.Join(dir, "snapshot")
-	if _, err := writeSnapshot(f.Context(), path, seal, &snapshotHead{}, slices.Values([]*radius.Subscriber{{Login: "a"}}), slices.Values([]radius.Session(nil))); err != nil {
+	if _, err := writeSnapshot(f.Context(), path, seal, &snapshotHead{}, slices.Values([]*radius.Subscriber{{Login: "a"}}), slices.Values([]radius.Session(nil)), slices.Values([]radius.Lease(nil))); err != nil {
 		f.Fatal(err)
 	}
 	whole, err := os.ReadFile(path)

@@ -31,7 +31,7 @@ type Store struct {
 }
 
 const deviceColumns = `id, name, source, secret_sealed, older_secret_sealed, certificate, dialect, coa_address, nas_identifier,
-	message_authenticator, limit_proxy_state, interim_seconds, commands_per_second, swap_octets, observed_since, coalesce(signed, 0),
+	message_authenticator, limit_proxy_state, interim_seconds, commands_per_second, swap_octets, coalesce(ipv4_pool, 0), coalesce(delegated_pool, 0), observed_since, coalesce(signed, 0),
 	coalesce(unsigned, 0), last_unsigned, coalesce(unsigned_proxied, 0), last_unsigned_proxied, coalesce(signs, false),
 	coalesce(proxies_bare, false)`
 
@@ -95,7 +95,7 @@ func (s *Store) scan(row pgx.CollectableRow) (nas.Device, error) {
 	var lastUnsigned, lastProxied *time.Time
 	o := &d.Observed
 	err := row.Scan(&d.ID, &d.Name, &d.Source, &sealed, &older, &d.Certificate, &d.Dialect, &coa, &d.NASIdentifier,
-		&d.MessageAuthenticator, &d.LimitProxyState, &d.InterimSeconds, &d.CommandsPerSecond, &d.SwapOctets, &o.Since, &o.Signed,
+		&d.MessageAuthenticator, &d.LimitProxyState, &d.InterimSeconds, &d.CommandsPerSecond, &d.SwapOctets, &d.IPv4Pool, &d.DelegatedPool, &o.Since, &o.Signed,
 		&o.Unsigned, &lastUnsigned, &o.UnsignedProxied, &lastProxied, &o.Signs, &o.ProxiesBare)
 	if err != nil {
 		return d, err
@@ -129,11 +129,11 @@ func (s *Store) CreateDevice(ctx context.Context, actor string, now time.Time, d
 		err := tx.QueryRow(ctx, `
 			insert into device (name, source, secret_sealed, older_secret_sealed, certificate, dialect, coa_address,
 				nas_identifier, message_authenticator, limit_proxy_state, interim_seconds, commands_per_second, created_at,
-				observed_since, swap_octets)
-			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14) returning id`,
+				observed_since, swap_octets, ipv4_pool, delegated_pool)
+			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, nullif($15, 0), nullif($16, 0)) returning id`,
 			d.Name, d.Source, s.Sealer.Seal(d.Secret), s.sealOlder(d), d.Certificate, d.Dialect, coaText(d.CoA),
 			d.NASIdentifier, string(d.MessageAuthenticator), string(d.LimitProxyState), d.InterimSeconds,
-			d.CommandsPerSecond, now, d.SwapOctets).Scan(&id)
+			d.CommandsPerSecond, now, d.SwapOctets, int64(d.IPv4Pool), int64(d.DelegatedPool)).Scan(&id)
 		return id, err
 	})
 	if err == nil {
@@ -160,11 +160,12 @@ func (s *Store) UpdateDevice(ctx context.Context, actor string, now time.Time, d
 		_, err = tx.Exec(ctx, `
 			update device set name = $2, source = $3, secret_sealed = $4, older_secret_sealed = $5, certificate = $6,
 				dialect = $7, coa_address = $8, nas_identifier = $9, message_authenticator = $10, limit_proxy_state = $11,
-				interim_seconds = $12, commands_per_second = $13, swap_octets = $14
+				interim_seconds = $12, commands_per_second = $13, swap_octets = $14,
+				ipv4_pool = nullif($15, 0), delegated_pool = nullif($16, 0)
 			where id = $1`,
 			int64(d.ID), d.Name, d.Source, s.Sealer.Seal(changed.Secret), s.sealOlder(&changed), d.Certificate, d.Dialect,
 			coaText(d.CoA), d.NASIdentifier, string(d.MessageAuthenticator), string(changed.LimitProxyState),
-			d.InterimSeconds, d.CommandsPerSecond, d.SwapOctets)
+			d.InterimSeconds, d.CommandsPerSecond, d.SwapOctets, int64(d.IPv4Pool), int64(d.DelegatedPool))
 		if err == nil && !changed.SharesSecret(&old) {
 			err = observeAnew(ctx, tx, d.ID, now)
 		}
@@ -207,7 +208,7 @@ func (s *Store) act(ctx context.Context, actor string, now time.Time, act string
 		"name": d.Name, "source": d.Source.String(), "dialect": d.Dialect, "coa": coaText(d.CoA),
 		"nas_identifier": d.NASIdentifier, "message_authenticator": d.MessageAuthenticator,
 		"limit_proxy_state": d.LimitProxyState, "certificate": d.Certificate, "older_secret_accepted": d.OlderSecret != nil,
-		"interim_seconds": d.InterimSeconds, "commands_per_second": d.CommandsPerSecond, "swap_octets": d.SwapOctets,
+		"interim_seconds": d.InterimSeconds, "commands_per_second": d.CommandsPerSecond, "swap_octets": d.SwapOctets, "ipv4_pool": d.IPv4Pool, "delegated_pool": d.DelegatedPool,
 		"secret_given": (act == "device.create" || act == "device.update") && len(d.Secret) > 0,
 	})
 	if err != nil {

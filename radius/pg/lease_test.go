@@ -1,0 +1,269 @@
+package pg_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/rs/zerolog"
+	"pgregory.net/rapid"
+
+	"enlace/contracts"
+	"enlace/nas"
+	"enlace/postgres/pgtest"
+	"enlace/radius"
+	"enlace/radius/pg"
+)
+
+// lender is a node's side of the pools.
+type lender struct {
+	*radius.LeaseKeeper
+	sessions *radius.Sessions
+}
+
+// lending is pools in a database with nodes that lend from them, on one clock.
+type lending struct {
+	pool  *pgxpool.Pool
+	store *pg.Store
+	clock time.Time
+	nodes []*lender
+	began int
+}
+
+const leaseHold = 72 * time.Hour
+
+func newLending(t testing.TB, nodes int, ranges ...string) *lending {
+	t.Helper()
+	l := &lending{pool: pgtest.New(t), clock: t0}
+	l.store = pg.NewStore(l.pool)
+	for i, r := range ranges {
+		bits := 32
+		if p := netip.MustParsePrefix(r); p.Addr().Is6() {
+			bits = 56
+		}
+		if _, err := l.pool.Exec(context.Background(), `insert into address_pool (name, ranges, bits, created_at) values ($1, array[$2::cidr], $3, $4)`,
+			fmt.Sprint("pool ", i+1), r, bits, t0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range nodes {
+		l.nodes = append(l.nodes, l.node())
+	}
+	return l
+}
+
+// node is a node that has just begun.
+func (l *lending) node() *lender {
+	l.began++
+	sessions := radius.NewSessions()
+	leases := radius.NewLeases(leaseHold, sessions)
+	return &lender{radius.NewLeaseKeeper(leases, l.store, fmt.Sprint("node ", l.began), func() time.Time { return l.clock }, zerolog.Nop()), sessions}
+}
+
+type fatal interface {
+	Helper()
+	Fatalf(string, ...any)
+}
+
+func (l *lending) round(t fatal, nodes ...*lender) {
+	t.Helper()
+	for _, n := range nodes {
+		if err := n.Round(context.Background(), true); err != nil {
+			t.Fatalf("a round: %v", err)
+		}
+	}
+}
+
+func who(access int) *radius.Subscriber {
+	return &radius.Subscriber{Access: contracts.AccessID(access), Login: fmt.Sprint("login ", access)}
+}
+
+// lend wants a place.
+func (l *lending) lend(t fatal, n *lender, pool nas.PoolID, access int, station string) netip.Prefix {
+	t.Helper()
+	p, verdict := n.Lend(pool, who(access), []byte(station), l.clock)
+	if verdict != radius.Lent {
+		t.Fatalf("access %d gets nothing of pool %d: %d", access, pool, verdict)
+	}
+	return p
+}
+
+func TestLeasesAreSticky(t *testing.T) {
+	l := newLending(t, 2, "100.64.0.0/26", "2001:db8::/48")
+	a, b := l.nodes[0], l.nodes[1]
+	l.round(t, a, b)
+	v4, v6 := l.lend(t, a, 1, 7, "mac"), l.lend(t, a, 2, 7, "mac")
+	if v4.Bits() != 32 || v6.Bits() != 56 {
+		t.Errorf("lent %s and %s", v4, v6)
+	}
+	if again := l.lend(t, a, 1, 7, "mac"); again != v4 {
+		t.Errorf("then %s, before %s", again, v4)
+	}
+	l.round(t, a, b) // recorded by one, heard of by the other
+	if there := l.lend(t, b, 1, 7, "mac"); there != v4 {
+		t.Errorf("the other node lends %s, not %s", there, v4)
+	}
+	// It is still the same after two days of silence and after both nodes began anew.
+	l.clock = l.clock.Add(48 * time.Hour)
+	c := l.node()
+	l.round(t, c)
+	if later := l.lend(t, c, 1, 7, "another router"); later != v4 {
+		t.Errorf("two days later %s, not %s", later, v4)
+	}
+	// While that router's session is open, another router of the same access has a place of its own.
+	l.clock = l.clock.Add(2 * time.Minute)
+	c.sessions.Apply(&radius.Record{Kind: radius.KindStart, Key: nas.SessionKey{Device: 1, ID: "s"}, Login: "login 7", Received: l.clock, Event: l.clock,
+		FramedIP: v4.Addr(), CallingStation: "another router", Cookie: nas.Cookie{Access: 7}})
+	if second := l.lend(t, c, 1, 7, "third router"); second == v4 {
+		t.Errorf("two routers share %s", second)
+	}
+	if first := l.lend(t, c, 1, 7, "another router"); first != v4 {
+		t.Errorf("the first router now gets %s", first)
+	}
+}
+
+func TestPoolsEndAndBeginAgain(t *testing.T) {
+	l := newLending(t, 1, "192.0.2.0/29")
+	n := l.nodes[0]
+	seen := map[netip.Prefix]int{}
+	for access := 1; access <= 8; access++ {
+		l.round(t, n)
+		seen[l.lend(t, n, 1, access, "mac")]++
+	}
+	if len(seen) != 8 {
+		t.Fatalf("8 accesses have %v", seen)
+	}
+	l.round(t, n)
+	if _, verdict := n.Lend(1, who(9), nil, l.clock); verdict != radius.PoolExhausted {
+		t.Errorf("the ninth of eight: %d", verdict)
+	}
+	// Access 3 goes on having a session; the others' leases end, and their places are lent anew.
+	first := l.lend(t, n, 1, 3, "mac")
+	n.sessions.Apply(&radius.Record{Kind: radius.KindStart, Key: nas.SessionKey{Device: 1, ID: "s3"}, Login: "login 3", Received: l.clock, Event: l.clock,
+		FramedIP: first.Addr(), Cookie: nas.Cookie{Access: 3}})
+	for range 4 {
+		l.clock = l.clock.Add(leaseHold / 2)
+		l.round(t, n)
+	}
+	time.Sleep(1100 * time.Millisecond) // an exhausted pool is asked again once a second
+	for access := 11; access <= 17; access++ {
+		l.round(t, n)
+		if p := l.lend(t, n, 1, access, "mac"); p == first {
+			t.Errorf("access %d was lent %s, which access 3 has in a session", access, p)
+		}
+	}
+	if again := l.lend(t, n, 1, 3, "mac"); again != first {
+		t.Errorf("access 3 had %s in its session and now gets %s", first, again)
+	}
+}
+
+func TestStaticAddressesAreNotLent(t *testing.T) {
+	l := newLending(t, 1, "192.0.2.0/30")
+	ctx := context.Background()
+	// Whose it is does not matter here.
+	if _, err := l.pool.Exec(ctx, `alter table access_address drop constraint access_address_access_id_fkey`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.pool.Exec(ctx, `insert into access_address (access_id, kind, prefix) values (99, 'ipv4', '192.0.2.1/32')`); err != nil {
+		t.Fatal(err)
+	}
+	n := l.nodes[0]
+	for access := 1; access <= 3; access++ {
+		l.round(t, n)
+		if p := l.lend(t, n, 1, access, "mac"); p.Addr() == netip.MustParseAddr("192.0.2.1") {
+			t.Errorf("access %d was lent the address of another", access)
+		}
+	}
+	l.round(t, n)
+	if p, verdict := n.Lend(1, who(4), nil, l.clock); verdict == radius.Lent {
+		t.Errorf("a fourth was lent %s", p)
+	}
+}
+
+// Whatever nodes do, die and come back, no two accesses have one place at once, and none is lost for good.
+func TestNoPlaceIsLentTwice(t *testing.T) {
+	const places, accesses = 32, 60
+	l := newLending(t, 0, "192.0.2.0/27")
+	rapid.Check(t, func(rt *rapid.T) {
+		if _, err := l.pool.Exec(context.Background(), `truncate address_lease; update address_pool set next_place = 0`); err != nil {
+			rt.Fatal(err)
+		}
+		l.clock, l.nodes = t0, []*lender{l.node(), l.node()}
+		users, sessions := map[netip.Prefix]int{}, 0
+		ids := map[netip.Prefix]string{}
+		tell := func(n *lender, kind radius.Kind, p netip.Prefix) { // accounting reaches every node through the database
+			n.sessions.Apply(&radius.Record{Kind: kind, Key: nas.SessionKey{Device: 1, ID: ids[p]}, Received: l.clock, Event: l.clock,
+				Login: fmt.Sprint("login ", users[p]), FramedIP: p.Addr(), CallingStation: fmt.Sprint("mac ", users[p]), Cookie: nas.Cookie{Access: contracts.AccessID(users[p])}})
+		}
+		end := func(p netip.Prefix) {
+			for _, n := range l.nodes {
+				tell(n, radius.KindStop, p)
+			}
+			delete(users, p)
+		}
+		node := rapid.IntRange(0, 1)
+		rt.Repeat(map[string]func(*rapid.T){
+			"login": func(rt *rapid.T) {
+				access := rapid.IntRange(1, accesses).Draw(rt, "access")
+				p, verdict := l.nodes[node.Draw(rt, "node")].Lend(1, who(access), fmt.Append(nil, "mac ", access), l.clock)
+				if verdict != radius.Lent {
+					return
+				}
+				if u, used := users[p]; used && u != access {
+					rt.Fatalf("%s is lent to access %d while access %d has it in a session", p, access, u)
+				} else if used {
+					return
+				}
+				sessions++
+				users[p], ids[p] = access, fmt.Sprint("s", sessions)
+				for _, n := range l.nodes {
+					tell(n, radius.KindStart, p)
+				}
+			},
+			"logout": func(rt *rapid.T) {
+				for _, p := range slices.SortedFunc(maps.Keys(users), netip.Prefix.Compare) {
+					if rapid.Bool().Draw(rt, "this") {
+						end(p)
+						return
+					}
+				}
+			},
+			"round": func(rt *rapid.T) { l.round(rt, l.nodes[node.Draw(rt, "node")]) },
+			"time": func(rt *rapid.T) {
+				for range rapid.IntRange(1, 60).Draw(rt, "steps") { // while nodes are up they have their rounds
+					l.clock = l.clock.Add(90 * time.Minute)
+					l.round(rt, l.nodes...)
+				}
+			},
+			"crash": func(rt *rapid.T) {
+				n := l.node()
+				for p := range users { // open sessions are known after a restart
+					tell(n, radius.KindStart, p)
+				}
+				l.nodes[node.Draw(rt, "node")] = n
+			},
+		})
+		for p := range maps.Clone(users) {
+			end(p)
+		}
+		l.clock = l.clock.Add(2 * leaseHold)
+		lent := map[netip.Prefix]bool{}
+		for access := 1001; len(lent) < places; access++ {
+			n := l.node()
+			l.round(rt, n)
+			p, verdict := n.Lend(1, who(access), nil, l.clock)
+			if verdict != radius.Lent {
+				rt.Fatalf("of %d places %d can be lent after all was given back", places, len(lent))
+			}
+			lent[p] = true
+			if err := n.Release(context.Background()); err != nil {
+				rt.Fatal(err)
+			}
+		}
+	})
+}
