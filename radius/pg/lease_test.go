@@ -79,14 +79,14 @@ func (l *lending) round(t fatal, nodes ...*lender) {
 	}
 }
 
-func who(access int) *radius.Subscriber {
+func subscriber(access int) *radius.Subscriber {
 	return &radius.Subscriber{Access: contracts.AccessID(access), Login: fmt.Sprint("login ", access)}
 }
 
 // lend wants a place.
 func (l *lending) lend(t fatal, n *lender, pool nas.PoolID, access int, station string) netip.Prefix {
 	t.Helper()
-	p, verdict := n.Lend(pool, who(access), []byte(station), l.clock)
+	p, verdict := n.Lend(pool, subscriber(access), []byte(station), l.clock)
 	if verdict != radius.Lent {
 		t.Fatalf("access %d gets nothing of pool %d: %d", access, pool, verdict)
 	}
@@ -139,7 +139,7 @@ func TestPoolsEndAndBeginAgain(t *testing.T) {
 		t.Fatalf("8 accesses have %v", seen)
 	}
 	l.round(t, n)
-	if _, verdict := n.Lend(1, who(9), nil, l.clock); verdict != radius.PoolExhausted {
+	if _, verdict := n.Lend(1, subscriber(9), nil, l.clock); verdict != radius.PoolExhausted {
 		t.Errorf("the ninth of eight: %d", verdict)
 	}
 	// Access 3 goes on having a session; the others' leases end, and their places are lent anew.
@@ -180,7 +180,7 @@ func TestStaticAddressesAreNotLent(t *testing.T) {
 		}
 	}
 	l.round(t, n)
-	if p, verdict := n.Lend(1, who(4), nil, l.clock); verdict == radius.Lent {
+	if p, verdict := n.Lend(1, subscriber(4), nil, l.clock); verdict == radius.Lent {
 		t.Errorf("a fourth was lent %s", p)
 	}
 }
@@ -210,7 +210,7 @@ func TestNoPlaceIsLentTwice(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"login": func(rt *rapid.T) {
 				access := rapid.IntRange(1, accesses).Draw(rt, "access")
-				p, verdict := l.nodes[node.Draw(rt, "node")].Lend(1, who(access), fmt.Append(nil, "mac ", access), l.clock)
+				p, verdict := l.nodes[node.Draw(rt, "node")].Lend(1, subscriber(access), fmt.Append(nil, "mac ", access), l.clock)
 				if verdict != radius.Lent {
 					return
 				}
@@ -256,7 +256,7 @@ func TestNoPlaceIsLentTwice(t *testing.T) {
 		for access := 1001; len(lent) < places; access++ {
 			n := l.node()
 			l.round(rt, n)
-			p, verdict := n.Lend(1, who(access), nil, l.clock)
+			p, verdict := n.Lend(1, subscriber(access), nil, l.clock)
 			if verdict != radius.Lent {
 				rt.Fatalf("of %d places %d can be lent after all was given back", places, len(lent))
 			}
