@@ -109,7 +109,7 @@ func (w *LeaseKeeper) Round(ctx context.Context, all bool) error {
 	}
 	// Before anything is reserved, what sessions have is renewed: after a long absence their leases may have ended.
 	if all || time.Since(w.swept) >= sweepEvery {
-		// w.sweep()
+		w.sweep()
 		if err := w.record(ctx); err != nil {
 			return err
 		}

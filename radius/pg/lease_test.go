@@ -253,12 +253,15 @@ func TestNoPlaceIsLentTwice(t *testing.T) {
 		}
 		l.clock = l.clock.Add(2 * leaseHold)
 		lent := map[netip.Prefix]bool{}
-		for access := 1001; len(lent) < places; access++ {
+		for access := 1001; access <= 1000+places; access++ {
 			n := l.node()
 			l.round(rt, n)
 			p, verdict := n.Lend(1, subscriber(access), nil, l.clock)
 			if verdict != radius.Lent {
 				rt.Fatalf("of %d places %d can be lent after all was given back", places, len(lent))
+			}
+			if lent[p] {
+				rt.Fatalf("%s is lent again at once", p)
 			}
 			lent[p] = true
 			if err := n.Release(context.Background()); err != nil {
