@@ -54,11 +54,8 @@ type Door struct {
 	devices        *DeviceTable
 	directory      *Directory
 	sink           AccountingSink
-<<<<<<< HEAD
 	limiter        atomic.Pointer[Limiter]
-=======
 	leases         *Leases
->>>>>>> 34d0733 (Address pools: panel, API, snapshot, story)
 	garden         nas.Garden
 	walled         *grant
 	now            func() time.Time

@@ -20,11 +20,8 @@ const (
 	LoginDisabled
 	BindingMismatch    // the line that the request comes from is not the access's
 	Blocked            // restricted, and the policy's block mode is reject
-<<<<<<< HEAD
 	Simultaneous       // as many sessions as the access may have are online
-=======
 	NoAddress          // the device's address pool is exhausted
->>>>>>> 34d0733 (Address pools: panel, API, snapshot, story)
 	ServiceUnencodable // the device's dialect cannot say the service
 	reasons            = iota
 )
@@ -35,11 +32,7 @@ const (
 )
 
 var reasonNames = [reasons]string{"EAP_UNSUPPORTED", "NO_CREDENTIALS", "PASSWORD_CHANGE", "USER_UNKNOWN", "BAD_PASSWORD",
-<<<<<<< HEAD
-	"CONTRACT_STATE", "LOGIN_DISABLED", "BINDING", "BLOCKED", "SIMULTANEOUS", "SERVICE_UNENCODABLE"}
-=======
-	"CONTRACT_STATE", "LOGIN_DISABLED", "BINDING", "BLOCKED", "NO_ADDRESS", "SERVICE_UNENCODABLE"}
->>>>>>> 34d0733 (Address pools: panel, API, snapshot, story)
+	"CONTRACT_STATE", "LOGIN_DISABLED", "BINDING", "BLOCKED", "SIMULTANEOUS", "NO_ADDRESS", "SERVICE_UNENCODABLE"}
 
 // String is the stable code, such as USER_UNKNOWN.
 func (r Reason) String() string {

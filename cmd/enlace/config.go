@@ -39,22 +39,14 @@ type Config struct {
 	HTTPSOnly bool   `yaml:"https_only" env:"ENLACE_HTTPS_ONLY" help:"The panel is reached through a proxy that speaks HTTPS: its cookie is sent no other way."`
 	Zone      string `yaml:"zone" env:"ENLACE_ZONE" default:"America/Sao_Paulo" help:"The provider's time zone, for lists that span contracts."`
 
-<<<<<<< HEAD
 	RejectDelay        time.Duration   `yaml:"reject_delay" env:"ENLACE_REJECT_DELAY" default:"1s" help:"How long an Access-Reject for an unknown login or a wrong password waits."`
 	MaxStaleness       time.Duration   `yaml:"max_staleness" env:"ENLACE_MAX_STALENESS" default:"0s" help:"With the database away for longer than this, logins get no reply; 0: no bound."`
 	SnapshotInterval   time.Duration   `yaml:"snapshot_interval" env:"ENLACE_SNAPSHOT_INTERVAL" default:"1m" help:"How often what answering needs is written, sealed, to the data folder; a start without the database serves from it. 0: never, and none is used."`
 	IPoEPassword       string          `yaml:"ipoe_password" name:"ipoe-password" env:"ENLACE_IPOE_PASSWORD" help:"Password that access servers send for accesses without one, beside nothing, User-Name and the MAC address."`
 	SessionLimit       int             `yaml:"session_limit" env:"ENLACE_SESSION_LIMIT" default:"1" help:"How many sessions an access without a limit of its own may have at once; 0: any number."`
 	SessionLimitAction string          `yaml:"session_limit_action" env:"ENLACE_SESSION_LIMIT_ACTION" default:"replace" enum:"replace,reject" help:"What becomes of a login beyond the limit: replace (the oldest session is ended) or reject (after it was asked whether the sessions in its way still exist)."`
+	PoolHold           time.Duration   `yaml:"pool_hold" env:"ENLACE_POOL_HOLD" default:"72h" help:"How long an address of a pool stays a subscriber's who is not online (1h at least)."`
 	CoARetry           []time.Duration `yaml:"coa_retry" name:"coa-retry" env:"ENLACE_COA_RETRY" default:"2s,4s,8s" sep:"," help:"How long each attempt of a CoA or Disconnect is waited for."`
-=======
-	RejectDelay      time.Duration   `yaml:"reject_delay" env:"ENLACE_REJECT_DELAY" default:"1s" help:"How long an Access-Reject for an unknown login or a wrong password waits."`
-	MaxStaleness     time.Duration   `yaml:"max_staleness" env:"ENLACE_MAX_STALENESS" default:"0s" help:"With the database away for longer than this, logins get no reply; 0: no bound."`
-	SnapshotInterval time.Duration   `yaml:"snapshot_interval" env:"ENLACE_SNAPSHOT_INTERVAL" default:"1m" help:"How often what answering needs is written, sealed, to the data folder; a start without the database serves from it. 0: never, and none is used."`
-	IPoEPassword     string          `yaml:"ipoe_password" name:"ipoe-password" env:"ENLACE_IPOE_PASSWORD" help:"Password that access servers send for accesses without one, beside nothing, User-Name and the MAC address."`
-	PoolHold         time.Duration   `yaml:"pool_hold" env:"ENLACE_POOL_HOLD" default:"72h" help:"How long an address of a pool stays a subscriber's who is not online (1h at least)."`
-	CoARetry         []time.Duration `yaml:"coa_retry" name:"coa-retry" env:"ENLACE_COA_RETRY" default:"2s,4s,8s" sep:"," help:"How long each attempt of a CoA or Disconnect is waited for."`
->>>>>>> 34d0733 (Address pools: panel, API, snapshot, story)
 
 	WalledDownBps     uint64 `yaml:"walled_down_bps" env:"ENLACE_WALLED_DOWN_BPS" default:"1000000" help:"Download rate in the walled garden, bit/s."`
 	WalledUpBps       uint64 `yaml:"walled_up_bps" env:"ENLACE_WALLED_UP_BPS" default:"1000000" help:"Upload rate in the walled garden, bit/s."`

@@ -244,11 +244,8 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { n.commands.run(commanding); return nil })
 	g.Go(func() error { n.jobs(ctx); return nil })
 	g.Go(func() error { n.sweep(ctx); return nil })
-<<<<<<< HEAD
 	g.Go(func() error { n.limiter.Run(ctx); return nil })
-=======
 	g.Go(func() error { n.lend(ctx); return nil })
->>>>>>> 34d0733 (Address pools: panel, API, snapshot, story)
 	g.Go(func() error { n.projection.directory.KeepLearned(ctx, n.stores.contracts, n.log); return nil })
 	g.Go(func() error { n.projection.usage.keep(ctx, n.drain.Lag); return nil })
 	g.Go(func() error {
