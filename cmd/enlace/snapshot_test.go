@@ -110,6 +110,7 @@ func TestSnapshotKeepsEveryField(t *testing.T) {
 		snapshotHead: filled(t, reflect.TypeFor[snapshotHead](), 0).Interface().(snapshotHead),
 		subscribers:  []*radius.Subscriber{filled(t, reflect.TypeFor[*radius.Subscriber](), 0).Interface().(*radius.Subscriber)},
 		sessions:     []radius.Session{filled(t, reflect.TypeFor[radius.Session](), 0).Interface().(radius.Session)},
+		leases:       []radius.Lease{filled(t, reflect.TypeFor[radius.Lease](), 0).Interface().(radius.Lease)},
 	}
 	if back := kept(t, t.TempDir(), s); !reflect.DeepEqual(back, s) {
 		t.Errorf("came back as\n%+v\n%+v\nnot\n%+v\n%+v", back, back.subscribers[0], s, s.subscribers[0])
@@ -280,7 +281,7 @@ func TestSnapshotOutlivesAnEmptyDirectory(t *testing.T) {
 	}
 	p := &projection{directory: radius.NewDirectory(), now: time.Now, log: zerolog.Nop()}
 	p.directory.SetFresh(time.Now())
-	s := &snapshots{path: path, every: time.Minute, seal: newTestSealer(t, 1), projection: p, sessions: sessions, accounting: accounting, log: zerolog.Nop(),
+	s := &snapshots{path: path, every: time.Minute, seal: newTestSealer(t, 1), projection: p, sessions: sessions, leases: radius.NewLeases(time.Hour, sessions), accounting: accounting, log: zerolog.Nop(),
 		failed: prometheus.NewCounter(prometheus.CounterOpts{Name: "failed"}), seconds: prometheus.NewGauge(prometheus.GaugeOpts{Name: "seconds"})}
 	s.write(t.Context())
 	if b, err := os.ReadFile(path); err != nil || string(b) != "of better days" {
