@@ -2,7 +2,6 @@ package radius
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -195,7 +194,7 @@ func TestRedialAllocatesNothing(t *testing.T) {
 	one := func() {
 		p.datagram, p.tick = all[i%len(all)], w.tick()
 		if b := w.handleSafely(p); len(b) == 0 || b[0] != CodeAccessReject {
-			t.Fatal(fmt.Sprintf("no reject: %x", b))
+			t.Fatalf("no reject: %x", b)
 		}
 		i++
 	}

@@ -38,10 +38,10 @@ type reporters struct {
 
 // reported is a session as far as its records were answered.
 type reported struct {
-	began        time.Time
-	records      uint64
-	input, total uint64
-	stopped      bool
+	began   time.Time
+	records uint64
+	input   uint64
+	stopped bool
 }
 
 // report starts some ports on an address.
