@@ -57,7 +57,7 @@ func TestPanelInABrowser(t *testing.T) {
 	blocked := fmt.Sprintf("/contracts/%d", h.byName["Ana Beatriz Lima"])
 	pages := map[string]string{"overview": "/", "customers": "/customers", "contract": blocked, "released": fmt.Sprintf("/contracts/%d", h.byName["Fernanda Rocha Martins"]),
 		"invoices": "/invoices", "invoice": "/invoices/F00000010", "sessions": "/sessions", "devices": "/devices", "new-customer": "/customers/new",
-		"plans": "/plans", "upcoming": "/upcoming?days=7", "connections": "/connections", "device": "/devices/1",
+		"plans": "/plans", "upcoming": "/upcoming?days=7", "connections": "/connections", "device": "/devices/1", "pools": "/pools",
 		"access": blocked + "/accesses/" + h.lined(), "access-new": blocked + "/accesses/new"}
 	for _, theme := range []string{"light", "dark"} {
 		do(emulate(theme))

@@ -68,7 +68,7 @@ func (s *Store) LoadAll(ctx context.Context, tx pgx.Tx, take func(*Loaded) error
 		return err
 	}
 	if l.taken.Load() == 0 && l.unread.Load() > 0 {
-		return fmt.Errorf("none of the %d contracts can be read; see the log", l.unread.Load())
+		return fmt.Errorf("none of the %d contracts can be read: %w", l.unread.Load(), *l.why.Load())
 	}
 	return nil
 }
@@ -87,6 +87,7 @@ type loader struct {
 	pages         []pageRange
 	next          atomic.Int64
 	taken, unread atomic.Int64
+	why           atomic.Pointer[error] // the first that could not be read could not
 }
 
 // work loads pages until there are none left.
@@ -122,6 +123,7 @@ func (l *loader) load(ctx context.Context, tx pgx.Tx, first, last int64) error {
 		if n := l.unread.Add(1); n >= unreadMost && l.taken.Load() == 0 {
 			return fmt.Errorf("none of the first %d contracts can be read: %w", n, err)
 		}
+		l.why.CompareAndSwap(nil, &err)
 		l.skip(contracts.ContractID(first), err)
 		return nil
 	}
