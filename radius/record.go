@@ -112,6 +112,7 @@ const (
 	maxOctetRate   = 125_000_000_000      // octets a second, of one session
 	timestampRange = 10 * time.Minute
 	maxPrefixes    = 16 // of one session
+	shortestPrefix = 16 // bits of an IPv6 prefix
 )
 
 // ParseRecord reads a verified Accounting-Request that a device sent and that was received at an instant.
@@ -179,7 +180,9 @@ func (p *recordParser) attribute(t byte, value []byte) {
 			p.odd |= OddAttribute
 			return
 		}
-		p.addPrefix(netip.PrefixFrom(netip.AddrFrom16([16]byte(value)), 128))
+		if a := netip.AddrFrom16([16]byte(value)); !a.IsUnspecified() {
+			p.addPrefix(netip.PrefixFrom(a, 128))
+		}
 	case acctStatusType:
 		n, ok := p.uint32(value)
 		p.statusSeen = ok
@@ -231,7 +234,8 @@ func (p *recordParser) framedIP(value []byte) {
 	}
 }
 
-// prefix reads a reserved byte, the length in bits, and as many bytes as hold it (RFC 3162, section 2.3).
+// prefix reads a reserved byte, the length in bits, and as many bytes as hold it (RFC 3162, section 2.3). One that is
+// shorter than any provider's would make everybody's addresses one subscriber's; the unspecified one says that there is none.
 func (p *recordParser) prefix(value []byte) (prefix netip.Prefix, ok bool) {
 	if len(value) < 2 || len(value) > 18 || value[1] > 128 {
 		p.odd |= OddAttribute
@@ -240,11 +244,13 @@ func (p *recordParser) prefix(value []byte) (prefix netip.Prefix, ok bool) {
 	var b [16]byte
 	copy(b[:], value[2:])
 	bits := int(value[1])
-	if bits > 8*(len(value)-2) {
+	if bits > 8*(len(value)-2) || 0 < bits && bits < shortestPrefix {
 		p.odd |= OddAttribute
 		return
 	}
-	prefix = netip.PrefixFrom(netip.AddrFrom16(b), bits).Masked()
+	if prefix = netip.PrefixFrom(netip.AddrFrom16(b), bits).Masked(); prefix.Addr().IsUnspecified() {
+		return
+	}
 	p.addPrefix(prefix)
 	return prefix, true
 }

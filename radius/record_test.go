@@ -116,6 +116,10 @@ func TestAbsurdRecords(t *testing.T) {
 		"short address":         {append(usual, acctFramedIP, []byte{1, 2, 3}), OddAttribute, KindInterim},
 		"prefix of 200 bits":    {append(usual, acctFramedIPv6Prefix, []byte{0, 200, 1}), OddAttribute, KindInterim},
 		"prefix without bytes":  {append(usual, acctFramedIPv6Prefix, []byte{0, 64, 1}), OddAttribute, KindInterim},
+		"everybody's prefix":    {append(usual, acctDelegatedIPv6Prefix, []byte{0, 3, 0x20}), OddAttribute, KindInterim},
+		"prefix of 0 bits":      {append(usual, acctFramedIPv6Prefix, []byte{0, 0}), 0, KindInterim},
+		"prefix of none":        {append(usual, acctDelegatedIPv6Prefix, []byte{0, 64, 0, 0, 0, 0, 0, 0, 0, 0}), 0, KindInterim},
+		"IPv6 address of none":  {append(usual, acctFramedIPv6Address, make([]byte, 16)), 0, KindInterim},
 		"address to be chosen":  {append(usual, acctFramedIP, []byte{255, 255, 255, 254}), 0, KindInterim},
 		"short IPv6 address":    {append(usual, acctFramedIPv6Address, []byte{1}), OddAttribute, KindInterim},
 		"terminate cause short": {append(usual, acctTerminateCause, []byte{1}), OddAttribute, KindInterim},
@@ -124,7 +128,7 @@ func TestAbsurdRecords(t *testing.T) {
 		if odd != c.odd || r.Kind != c.kind {
 			t.Errorf("%s: odd %b, kind %d; want %b, %d", name, odd, r.Kind, c.odd, c.kind)
 		}
-		if r.Input.Known || r.Seconds != 0 || r.FramedIP.IsValid() || len(r.FramedIPv6) > 0 {
+		if r.Input.Known || r.Seconds != 0 || r.FramedIP.IsValid() || len(r.FramedIPv6)+len(r.Delegated) > 0 {
 			t.Errorf("%s was used: %+v", name, r)
 		}
 	}
