@@ -62,6 +62,8 @@ type Reconciler struct {
 	urgent   []*session // to be evaluated, before those of routine
 	routine  []*session
 	start    func(*lane) // starts a lane; nil until Run
+
+	latest time.Time // of the instants for which Desired was asked since the clock was last seen going back; of Run's goroutine
 }
 
 // New makes a Reconciler.
@@ -253,7 +255,6 @@ func (r *Reconciler) Run(ctx context.Context) {
 
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
-	last := r.cfg.Now()
 	for {
 		r.evaluateDirty(ctx)
 		select {
@@ -264,12 +265,12 @@ func (r *Reconciler) Run(ctx context.Context) {
 			r.dirtyAll(true)
 		case <-tick.C:
 			now := r.cfg.Now()
-			if now.Before(last) {
-				r.dirtyAll(false) // boundaries were computed for a later time
+			if now.Before(r.latest) {
+				r.latest = now
+				r.dirtyAll(false) // answers and boundaries are those of a later time
 			} else {
 				r.dirtyDue(now)
 			}
-			last = now
 		}
 	}
 }
@@ -358,6 +359,9 @@ func (r *Reconciler) evaluateDirty(ctx context.Context) {
 			return
 		}
 		now, asked := r.cfg.Now(), time.Now()
+		if now.After(r.latest) {
+			r.latest = now
+		}
 		for i := range asks {
 			a := &asks[i]
 			a.svc, a.until, a.known = r.cfg.Desired(a.login, a.access, now)

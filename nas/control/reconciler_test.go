@@ -382,6 +382,23 @@ func TestTheClockBringsTheBoundary(t *testing.T) {
 	w.has(s, reduced)
 }
 
+// A jump ahead and back between two looks at the clock must leave no answer of the time in between.
+func TestAClockThatJumpsAheadAndBackUnseen(t *testing.T) {
+	w := newWorld(t, "standard")
+	s := w.login("ana", full)
+	w.mu.Lock()
+	w.at = begin.Add(16 * 24 * time.Hour)
+	w.then["ana"] = reduced
+	w.mu.Unlock()
+	for range 5 {
+		w.setClock(w.at)
+		w.rec.Changed("ana")
+		w.has(s, reduced)
+		w.setClock(begin)
+		w.has(s, full)
+	}
+}
+
 func TestAnOperatorDisconnects(t *testing.T) {
 	w := newWorld(t, "mikrotik")
 	s := w.login("ana", full)
