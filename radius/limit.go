@@ -228,6 +228,9 @@ func samePort(device nas.DeviceID, port string, s *Session) bool {
 // enforce ends what is too much now that s has begun.
 func (l *Limiter) enforce(s *Session, again bool) {
 	sub := l.cfg.Directory.Lookup([]byte(strings.TrimSpace(s.Login)))
+	if sub == nil {
+		sub = l.cfg.Directory.Unnamed(s.Access)
+	}
 	limit := l.of(sub)
 	lines := l.lines(s.Access, s.Login)
 	if limit == 0 || len(lines) <= limit {

@@ -119,6 +119,18 @@ func TestLimits(t *testing.T) {
 	k.expect("no address for commands: left to accounting, but for its own", "a b", "a", "b", "d")
 }
 
+// The sessions of an access without a password may bear a name that is no login.
+func TestTheLimitOfAnAccessThatIsKnownByItsLine(t *testing.T) {
+	k := newLimitKit(t, 1, ReplaceOlder)
+	k.l.cfg.Directory.Put(&Subscriber{Access: 3, Login: "house-3", Limit: 2, Line: &contracts.Line{NoPassword: true}})
+	k.l.cfg.Directory.Remove("ana")
+	k.start("a", macA, "p1")
+	k.start("b", macB, "p2")
+	k.expect("its own limit is two", "", "a", "b")
+	k.start("c", macC, "p3")
+	k.expect("one more", "a", "a", "b", "c")
+}
+
 func TestStaleSessionsDoNotCount(t *testing.T) {
 	for _, action := range []LimitAction{ReplaceOlder, RejectNewer} {
 		k := newLimitKit(t, 1, action)
