@@ -112,21 +112,53 @@ func (l *Leases) SetPools(pools []nas.Pool) {
 	l.kick()
 }
 
-// grown is the pool with more ranges; places keep their numbers.
+// grown is the pool with more ranges; places keep their numbers. Whoever still lends from the old one is told to ask
+// again: nothing is lent while what there is moves.
 func (p *leasePool) grown(with nas.Pool) *leasePool {
 	g := &leasePool{Pool: with}
-	p.mu.Lock()
-	g.reserve, g.reserveUntil, g.dirty = p.reserve, p.reserveUntil, p.dirty
-	p.reserve, p.dirty = nil, map[leaseKey]struct{}{}
-	p.mu.Unlock()
 	for i := range p.shards {
 		p.shards[i].mu.Lock()
-		g.shards[i].by = p.shards[i].by
-		p.shards[i].by = map[leaseKey]lease{}
-		p.shards[i].mu.Unlock()
+	}
+	p.mu.Lock()
+	g.reserve, g.reserveUntil, g.dirty = p.reserve, p.reserveUntil, p.dirty
+	p.reserve, p.dirty, p.exhausted = nil, map[leaseKey]struct{}{}, false
+	p.mu.Unlock()
+	for i := range p.shards {
+		g.shards[i].by, p.shards[i].by = p.shards[i].by, map[leaseKey]lease{}
 	}
 	g.leased.Store(p.leased.Load())
+	for i := range p.shards {
+		p.shards[i].mu.Unlock()
+	}
 	return g
+}
+
+// withhold lends nothing new any more. What was lent is noted when it returns.
+func (p *leasePool) withhold() {
+	for i := range p.shards {
+		p.shards[i].mu.Lock()
+	}
+	p.mu.Lock()
+	p.reserve = nil
+	p.mu.Unlock()
+	for i := range p.shards {
+		p.shards[i].mu.Unlock()
+	}
+}
+
+// forget lets go of leases that have ended.
+func (p *leasePool) forget(now time.Time) {
+	for i := range p.shards {
+		sh := &p.shards[i]
+		sh.mu.Lock()
+		for key, have := range sh.by {
+			if have.until < now.Unix() {
+				delete(sh.by, key)
+				p.leased.Add(-1)
+			}
+		}
+		sh.mu.Unlock()
+	}
 }
 
 func (l *Leases) pool(id nas.PoolID) *leasePool { return (*l.pools.Load())[id] }

@@ -81,15 +81,13 @@ func (w *LeaseKeeper) Run(ctx context.Context) {
 	}
 }
 
-// Release records what was lent last and gives the reserve back.
+// Release gives the reserve back, after what was lent out of it last is recorded: otherwise another node could lend that.
 func (w *LeaseKeeper) Release(ctx context.Context) error {
+	for _, p := range *w.pools.Load() {
+		p.withhold()
+	}
 	if err := w.record(ctx); err != nil {
 		return err
-	}
-	for _, p := range *w.pools.Load() {
-		p.mu.Lock()
-		p.reserve = nil
-		p.mu.Unlock()
 	}
 	return w.store.ReleaseReserve(ctx, w.node, w.now())
 }
@@ -112,6 +110,9 @@ func (w *LeaseKeeper) Round(ctx context.Context, all bool) error {
 		w.sweep()
 		if err := w.record(ctx); err != nil {
 			return err
+		}
+		for _, p := range *w.pools.Load() {
+			p.forget(w.now())
 		}
 		w.swept = time.Now()
 	}

@@ -6,10 +6,12 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/rs/zerolog"
 	"pgregory.net/rapid"
 
@@ -159,6 +161,55 @@ func TestPoolsEndAndBeginAgain(t *testing.T) {
 	}
 	if again := l.lend(t, n, 1, 3, "mac"); again != first {
 		t.Errorf("access 3 had %s in its session and now gets %s", first, again)
+	}
+	l.round(t, n)
+	want := strings.NewReader("# HELP enlace_pool_leased Of a pool, those that are an access's.\n# TYPE enlace_pool_leased gauge\nenlace_pool_leased{pool=\"pool 1\"} 8\n")
+	if err := testutil.CollectAndCompare(n.Leases, want, "enlace_pool_leased"); err != nil {
+		t.Errorf("of 8 places: %v", err)
+	}
+}
+
+// lendMeanwhile is a store during whose work logins go on.
+type lendMeanwhile struct {
+	*pg.Store
+	lend func(nas.PoolID)
+}
+
+func (s *lendMeanwhile) KeepLeases(ctx context.Context, node string, now time.Time, leases []radius.Lease) ([]radius.Lease, error) {
+	lost, err := s.Store.KeepLeases(ctx, node, now, leases)
+	s.lend(3 - leases[0].Pool)
+	return lost, err
+}
+
+// What a node that ends lends last must not be given back with its reserve.
+func TestTheReserveIsGivenBackAfterWhatWasLentIsRecorded(t *testing.T) {
+	l := newLending(t, 0, "100.64.0.0/26", "100.65.0.0/26")
+	during := &lendMeanwhile{Store: l.store, lend: func(nas.PoolID) {}}
+	leases := radius.NewLeases(leaseHold, radius.NewSessions())
+	n := &lender{radius.NewLeaseKeeper(leases, during, "ends", func() time.Time { return l.clock }, zerolog.Nop()), nil}
+	l.round(t, n)
+	lent := map[netip.Prefix]int{}
+	for pool := range nas.PoolID(2) {
+		lent[l.lend(t, n, pool+1, 1, "mac")] = 1
+	}
+	access := 2
+	during.lend = func(pool nas.PoolID) {
+		if p, verdict := n.Lend(pool, subscriber(access), []byte("mac"), l.clock); verdict == radius.Lent {
+			lent[p] = access
+		}
+		access++
+	}
+	if err := n.Release(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for p, access := range lent {
+		var whose *int
+		if err := l.pool.QueryRow(context.Background(), `select access_id from address_lease where prefix = $1`, p).Scan(&whose); err != nil {
+			t.Fatal(err)
+		}
+		if whose == nil || *whose != access {
+			t.Errorf("%s was lent to access %d and is recorded as %v's", p, access, whose)
+		}
 	}
 }
 
