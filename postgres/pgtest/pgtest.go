@@ -33,7 +33,15 @@ func New(t testing.TB) *pgxpool.Pool {
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	t.Cleanup(pool.Close)
+	t.Cleanup(func() {
+		closed := make(chan struct{})
+		go func() { pool.Close(); close(closed) }()
+		select {
+		case <-closed:
+		case <-time.After(patience): // it would wait for ever, and hide why the test failed
+			t.Error("pgtest: a connection is still in use")
+		}
+	})
 	return pool
 }
 
