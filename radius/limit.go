@@ -73,10 +73,11 @@ type began struct {
 	again bool // it was taken for closed, and went on
 }
 
-// push counts how often sessions of an access were ended for another's sake since first.
+// push counts how many sessions of an access were ended for another's sake since first.
 type push struct {
 	first time.Time
 	times int
+	ended [pushesMost]nas.SessionKey
 }
 
 const (
@@ -272,7 +273,7 @@ func (l *Limiter) enforce(s *Session, again bool) {
 			continue
 		}
 		excess--
-		l.pushed(s.Access)
+		l.pushed(s.Access, o.newest().Key)
 		for i := range o {
 			l.end(&o[i], fmt.Sprintf("a later session of the access has begun, and its limit is %d", limit))
 		}
@@ -299,14 +300,21 @@ func (l *Limiter) end(s *Session, reason string) {
 	l.ended.WithLabelValues("disconnected").Inc()
 }
 
-// pushed counts a session that is ended for another's sake.
-func (l *Limiter) pushed(a contracts.AccessID) {
+// pushed counts a session that is ended for another's sake; once, for a ghost whose device does not answer pushes nobody
+// out.
+func (l *Limiter) pushed(a contracts.AccessID, o nas.SessionKey) {
 	now := l.cfg.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := l.pushes[a]
 	if now.Sub(p.first).Abs() > pushWindow {
 		p = push{first: now}
+	}
+	if slices.Contains(p.ended[:min(p.times, pushesMost)], o) {
+		return
+	}
+	if p.times < pushesMost {
+		p.ended[p.times] = o
 	}
 	p.times++
 	if p.times >= pushesMost {

@@ -222,6 +222,24 @@ func TestPushingEachOtherOutIsBounded(t *testing.T) {
 	}
 }
 
+// TestAGhostDoesNotPush has a subscriber with a new router dial again and again while the session of the old one stays: its
+// access server ends nothing that it is told to end.
+func TestAGhostDoesNotPush(t *testing.T) {
+	k := newLimitKit(t, 1, ReplaceOlder)
+	k.start("ghost", macA, "p1")
+	for i := range 10 {
+		k.now = k.now.Add(30 * time.Second)
+		if k.l.full(k.sub) {
+			if why := k.l.refuse(k.sub, 7, []byte(macB), []byte("p2")); why != "" {
+				t.Fatalf("login %d: %s", i, why)
+			}
+		}
+		id := string(rune('a' + i))
+		k.start(id, macB, "p2")
+		k.expect("the newer stays", "ghost", "ghost", id)
+	}
+}
+
 func TestCountingSessionsDoesNotAllocate(t *testing.T) {
 	k := newLimitKit(t, 1, RejectNewer)
 	k.start("a", macA, "p1")
