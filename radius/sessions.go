@@ -40,7 +40,8 @@ type Sessions struct {
 	swept     atomic.Int64 // Unix seconds: the last Sweep
 
 	// Grown, if set before the first Apply, is called when a record that happened at an instant made the counters of a
-	// session grow.
+	// session grow. Of a session that is first seen in its midst it is not known what storage has of it already, such as
+	// from another node: that it grew is told from its next record on.
 	Grown func(s *Session, at time.Time, by contracts.Traffic)
 }
 
@@ -123,7 +124,8 @@ func (t *Sessions) Apply(r *Record) Change {
 	lineage := sh.byKey[r.Key]
 	before, wasOpen := lineage.current()
 	var was, grown contracts.Traffic
-	if t.Grown != nil {
+	counted := t.Grown != nil && (len(lineage) > 0 || r.Kind == KindStart)
+	if counted {
 		was = lineage.Traffic()
 	}
 	lineage, at, change := lineage.Fold(r, booted)
@@ -131,7 +133,7 @@ func (t *Sessions) Apply(r *Record) Change {
 		lineage[at].hear(r.sent().Unix(), t.listening.Load())
 	}
 	var grew Session
-	if t.Grown != nil && at >= 0 {
+	if counted && at >= 0 {
 		grew, grown = lineage[at], lineage.Traffic().Minus(was)
 	}
 	after, isOpen := lineage.current()
