@@ -20,6 +20,10 @@ func TestPools(t *testing.T) {
 	d := p.api("GET", "/api/v1/devices", nil, 200)["items"].([]any)
 	for _, item := range d {
 		if device := object(item.(map[string]any)); device["name"] == "radclient" {
+			for _, wrong := range [][2]any{{v6["id"], 0}, {0, v4["id"]}, {99, 0}, {0, 99}} {
+				device["ipv4_pool"], device["delegated_pool"] = wrong[0], wrong[1]
+				p.api("PUT", fmt.Sprint("/api/v1/devices/", device["id"]), keep(device, "name", "source", "dialect", "ipv4_pool", "delegated_pool"), 422)
+			}
 			device["ipv4_pool"], device["delegated_pool"] = v4["id"], v6["id"]
 			p.api("PUT", fmt.Sprint("/api/v1/devices/", device["id"]), keep(device, "name", "source", "dialect", "ipv4_pool", "delegated_pool"), 200)
 		}

@@ -126,6 +126,9 @@ func (s *Store) CreateDevice(ctx context.Context, actor string, now time.Time, d
 	}
 	var id nas.DeviceID
 	err := s.act(ctx, actor, now, "device.create", d, func(tx pgx.Tx) (nas.DeviceID, error) {
+		if err := checkPools(ctx, tx, d); err != nil {
+			return 0, err
+		}
 		err := tx.QueryRow(ctx, `
 			insert into device (name, source, secret_sealed, older_secret_sealed, certificate, dialect, coa_address,
 				nas_identifier, message_authenticator, limit_proxy_state, interim_seconds, commands_per_second, created_at,
@@ -155,6 +158,9 @@ func (s *Store) UpdateDevice(ctx context.Context, actor string, now time.Time, d
 			changed.Secret = old.Secret
 		}
 		if err := validate(&changed); err != nil {
+			return 0, err
+		}
+		if err := checkPools(ctx, tx, d); err != nil {
 			return 0, err
 		}
 		_, err = tx.Exec(ctx, `

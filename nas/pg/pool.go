@@ -117,3 +117,28 @@ func (s *Store) actOnPool(ctx context.Context, actor string, now time.Time, act 
 	}
 	return fmt.Errorf("%s: %w", act, err)
 }
+
+// checkPools refuses a device's pools that do not exist or lend something else than is asked of them.
+func checkPools(ctx context.Context, tx pgx.Tx, d *nas.Device) error {
+	for _, of := range []struct {
+		field, lends string
+		id           nas.PoolID
+		v4           bool
+	}{{"ipv4_pool", "IPv4 addresses", d.IPv4Pool, true}, {"delegated_pool", "IPv6 prefixes", d.DelegatedPool, false}} {
+		if of.id == 0 {
+			continue
+		}
+		var name string
+		var v4 bool
+		err := tx.QueryRow(ctx, `select name, family(ranges[1]) = 4 from address_pool where id = $1`, int64(of.id)).Scan(&name, &v4)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			return contracts.Invalidf(of.field, "there is no address pool %d", of.id)
+		case err != nil:
+			return fmt.Errorf("reading the address pool: %w", err)
+		case v4 != of.v4:
+			return contracts.Invalidf(of.field, "the address pool %q does not lend %s", name, of.lends)
+		}
+	}
+	return nil
+}

@@ -123,6 +123,35 @@ func TestDevices(t *testing.T) {
 	}
 }
 
+// TestPoolsOfADevice refuses pools that do not exist and pools of the other family.
+func TestPoolsOfADevice(t *testing.T) {
+	ctx := context.Background()
+	s := &pg.Store{Pool: pgtest.New(t), Sealer: turned{}}
+	v4 := nas.Pool{Name: "four", Ranges: []netip.Prefix{netip.MustParsePrefix("100.64.0.0/24")}, Bits: 32}
+	v6 := nas.Pool{Name: "six", Ranges: []netip.Prefix{netip.MustParsePrefix("2001:db8::/48")}, Bits: 56}
+	for _, p := range []*nas.Pool{&v4, &v6} {
+		if err := s.CreatePool(ctx, "staff:ana", now, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := device("bras", "192.0.2.1/32")
+	d.IPv4Pool, d.DelegatedPool = v4.ID, v6.ID
+	if err := s.CreateDevice(ctx, "staff:ana", now, &d); err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range [][2]nas.PoolID{{v6.ID, 0}, {0, v4.ID}, {99, 0}, {0, 99}} {
+		changed, other := d, device("other", "192.0.2.2/32")
+		changed.IPv4Pool, changed.DelegatedPool = wrong[0], wrong[1]
+		other.IPv4Pool, other.DelegatedPool = wrong[0], wrong[1]
+		if err := s.UpdateDevice(ctx, "staff:ana", now, &changed); kind(err) != contracts.Invalid {
+			t.Errorf("changed to %v: %v", wrong, err)
+		}
+		if err := s.CreateDevice(ctx, "staff:ana", now, &other); kind(err) != contracts.Invalid {
+			t.Errorf("created with %v: %v", wrong, err)
+		}
+	}
+}
+
 func TestCommands(t *testing.T) {
 	ctx := context.Background()
 	s := &pg.Store{Pool: pgtest.New(t), Sealer: turned{}}
