@@ -151,10 +151,11 @@ func (v *connectionsView) judge(q radius.AddressQuestion) {
 // SearchReason is why somebody looks into connection records, made fit to keep; without a reason nobody does. Errors are of
 // contracts.Invalid.
 func SearchReason(reason string) (string, error) {
-	if reason = strings.TrimSpace(reason); len(reason) < 3 || len(reason) > 400 {
+	reason = strings.TrimSpace(strings.ToValidUTF8(strings.ReplaceAll(reason, "\x00", ""), ""))
+	if len(reason) < 3 || len(reason) > 400 {
 		return "", contracts.Invalidf("reason", "a search has a reason of 3 to 400 bytes, such as the number of a warrant")
 	}
-	return strings.ToValidUTF8(strings.ReplaceAll(reason, "\x00", ""), ""), nil
+	return reason, nil
 }
 
 // whoHad looks an address up and records who asked. Nothing is answered that is not recorded.
@@ -183,7 +184,7 @@ func (s *server) heldBy(ctx context.Context, q radius.SubscriberQuestion, now ti
 	}
 	found, more, err := s.Connections.HeldBy(ctx, q)
 	if err == nil {
-		err = s.Staff.AuditSearch(ctx, now, actor, Search{Subject: subscriberSubject(who, q), Reason: reason, Found: len(found)})
+		err = s.Staff.AuditSearch(ctx, now, actor, Search{Subject: subscriberSubject(nas.TextOf(who), q), Reason: reason, Found: len(found)})
 	}
 	if err != nil {
 		return nil, false, err

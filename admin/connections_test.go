@@ -144,6 +144,9 @@ func TestAPIConnections(t *testing.T) {
 		"?from=2026-03-18T00:00:00Z&until=2026-03-18T14:00:00Z&reason=Of77", "?login=a&from=2026-03-18T14:00:00Z&until=2026-03-18T00:00:00Z&reason=Of77"} {
 		c.want(422, "GET", "/api/v1/connections"+path, "")
 	}
+	// Bytes that are no text make neither an error nor an empty reason.
+	c.want(422, "GET", "/api/v1/connections/who?address=203.0.113.7&at=2026-03-18T12:30:00Z&reason=%00%00%00", "")
+	c.want(200, "GET", "/api/v1/connections?login=%00%ff&from=2026-03-18T00:00:00Z&until=2026-03-18T14:00:00Z&reason=Of78", "")
 	var n int
 	h.must(h.pool.QueryRow(h.ctx, `select count(*) from audit where act = 'connections.search' and actor = 'token:erp' and detail->>'reason' = 'Of77'`).Scan(&n))
 	if n != 3 {
