@@ -91,7 +91,7 @@ func New(c Config) (*Door, error) {
 	}
 	d.delay = newDelayer(c.RejectDelay, d.clock)
 	if d.leases = c.Leases; d.leases == nil {
-		d.leases = NewLeases(time.Hour, NewSessions())
+		d.leases = NewLeases(time.Hour, 0, NewSessions())
 	}
 	workers := c.Workers
 	if workers < 1 {

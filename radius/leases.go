@@ -43,6 +43,7 @@ const (
 // claimed in the database beforehand, so that a login waits for no database and no two nodes lend the same. All methods are
 // safe for concurrent use.
 type Leases struct {
+	limit     int           // of sessions of an access that has none of its own; 0 = none
 	hold      time.Duration // how long a lease lasts without a login or a session
 	sessions  *Sessions
 	seed      maphash.Seed
@@ -83,10 +84,11 @@ type lease struct {
 	station uint64
 }
 
-// NewLeases lends for a time that begins anew with every login and goes on while a session is open; sessions say what
+// NewLeases lends for a time that begins anew with every login and goes on while a session is open; limit is how many
+// sessions an access may have that has no limit of its own, 0 for any number, and sessions say what
 // is in use.
-func NewLeases(hold time.Duration, sessions *Sessions) *Leases {
-	l := &Leases{hold: hold, sessions: sessions, seed: maphash.MakeSeed(), wake: make(chan struct{}, 1), conflicts: prometheus.NewCounter(prometheus.CounterOpts{
+func NewLeases(hold time.Duration, limit int, sessions *Sessions) *Leases {
+	l := &Leases{hold: hold, limit: limit, sessions: sessions, seed: maphash.MakeSeed(), wake: make(chan struct{}, 1), conflicts: prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "enlace_pool_conflicts_total", Help: "Addresses of pools that sessions have and that are lent to somebody else, or to nobody who is known."})}
 	l.pools.Store(&map[nas.PoolID]*leasePool{})
 	return l
@@ -192,7 +194,8 @@ func (l *Leases) Lend(id nas.PoolID, s *Subscriber, station []byte, now time.Tim
 	sh := p.shard(s.Access)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	for slot := range uint8(maxSlots) {
+	spare, idle := leaseKey{}, int64(-1) // of those that no session has, the one that was given longest ago
+	for slot := range l.slots(s) {
 		key := leaseKey{s.Access, slot}
 		have, ok := sh.by[key]
 		if ok && have.until-now.Unix() < int64(leaseMargin/time.Second) {
@@ -201,17 +204,16 @@ func (l *Leases) Lend(id nas.PoolID, s *Subscriber, station []byte, now time.Tim
 			ok = false
 		}
 		if ok {
-			prefix := p.At(have.place)
-			if have.station != from && (now.Unix()-have.granted < int64(grantedFor/time.Second) || l.busy(s, prefix, station)) {
+			if have.station != from && l.busy(s, p.At(have.place), station) {
 				continue
 			}
-			have.station, have.granted = from, now.Unix()
-			if have.until-now.Unix() < int64(l.hold/2/time.Second) {
-				have.until = now.Add(l.hold).Unix()
-				l.note(p, key)
+			if since := now.Unix() - have.granted; have.station != from && since < int64(grantedFor/time.Second) {
+				if since > idle {
+					spare, idle = key, since
+				}
+				continue
 			}
-			sh.by[key] = have
-			return prefix, Lent
+			return l.again(p, sh, key, from, now), Lent
 		}
 		place, verdict := l.pop(p, now)
 		if verdict != Lent {
@@ -222,7 +224,35 @@ func (l *Leases) Lend(id nas.PoolID, s *Subscriber, station []byte, now time.Tim
 		l.note(p, key)
 		return p.At(place), Lent
 	}
+	if idle >= 0 {
+		return l.again(p, sh, spare, from, now), Lent
+	}
 	return netip.Prefix{}, PoolExhausted
+}
+
+// again gives an access a place that it has, to the router that asks.
+func (l *Leases) again(p *leasePool, sh *leaseShard, key leaseKey, station uint64, now time.Time) netip.Prefix {
+	have := sh.by[key]
+	have.station, have.granted = station, now.Unix()
+	if have.until-now.Unix() < int64(l.hold/2/time.Second) {
+		have.until = now.Add(l.hold).Unix()
+		l.note(p, key)
+	}
+	sh.by[key] = have
+	return p.At(have.place)
+}
+
+// slots is how many places an access may have: one for each session that it may have and one for the session that takes
+// the place of another, lest whoever changes routers, or their MAC addresses, drain a pool.
+func (l *Leases) slots(s *Subscriber) uint8 {
+	limit := int(s.Limit)
+	if limit == 0 {
+		limit = l.limit
+	}
+	if limit == 0 {
+		return maxSlots
+	}
+	return uint8(min(limit+1, maxSlots))
 }
 
 // busy reports whether a session of an access from another router has an address or prefix.

@@ -13,7 +13,7 @@ import (
 func TestAPoolGrowsWhileItLends(t *testing.T) {
 	small := nas.Pool{ID: 1, Name: "p", Bits: 32, Ranges: []netip.Prefix{netip.MustParsePrefix("100.64.0.0/20")}}
 	for range 50 {
-		l := NewLeases(leaseMargin*10, NewSessions())
+		l := NewLeases(leaseMargin*10, 0, NewSessions())
 		l.SetPools([]nas.Pool{small})
 		p := l.pool(1)
 		for place := range uint32(400) {

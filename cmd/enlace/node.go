@@ -143,7 +143,7 @@ func (n *node) openDoor() (err error) {
 	n.sessions.Grown = n.projection.usage.seen
 	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		n.sessions.Collector(n.projection.deviceName), n.projection.table.Collector())
-	n.leases = radius.NewLeases(n.cfg.PoolHold, n.sessions)
+	n.leases = radius.NewLeases(n.cfg.PoolHold, n.cfg.SessionLimit, n.sessions)
 	n.metrics.MustRegister(n.leases)
 	n.door, err = radius.New(radius.Config{
 		AuthAddrs: n.cfg.AuthListen, AcctAddrs: n.cfg.AcctListen, RadSec: n.cfg.radsec(), Devices: n.projection.table, Directory: n.projection.directory,

@@ -281,7 +281,7 @@ func TestSnapshotOutlivesAnEmptyDirectory(t *testing.T) {
 	}
 	p := &projection{directory: radius.NewDirectory(), now: time.Now, log: zerolog.Nop()}
 	p.directory.SetFresh(time.Now())
-	s := &snapshots{path: path, every: time.Minute, seal: newTestSealer(t, 1), projection: p, sessions: sessions, leases: radius.NewLeases(time.Hour, sessions), accounting: accounting, log: zerolog.Nop(),
+	s := &snapshots{path: path, every: time.Minute, seal: newTestSealer(t, 1), projection: p, sessions: sessions, leases: radius.NewLeases(time.Hour, 0, sessions), accounting: accounting, log: zerolog.Nop(),
 		failed: prometheus.NewCounter(prometheus.CounterOpts{Name: "failed"}), seconds: prometheus.NewGauge(prometheus.GaugeOpts{Name: "seconds"})}
 	s.write(t.Context())
 	if b, err := os.ReadFile(path); err != nil || string(b) != "of better days" {

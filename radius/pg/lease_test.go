@@ -63,7 +63,7 @@ func newLending(t testing.TB, nodes int, ranges ...string) *lending {
 func (l *lending) node() *lender {
 	l.began++
 	sessions := radius.NewSessions()
-	leases := radius.NewLeases(leaseHold, sessions)
+	leases := radius.NewLeases(leaseHold, 0, sessions)
 	return &lender{radius.NewLeaseKeeper(leases, l.store, fmt.Sprint("node ", l.began), func() time.Time { return l.clock }, zerolog.Nop()), sessions}
 }
 
@@ -185,7 +185,7 @@ func (s *lendMeanwhile) KeepLeases(ctx context.Context, node string, now time.Ti
 func TestTheReserveIsGivenBackAfterWhatWasLentIsRecorded(t *testing.T) {
 	l := newLending(t, 0, "100.64.0.0/26", "100.65.0.0/26")
 	during := &lendMeanwhile{Store: l.store, lend: func(nas.PoolID) {}}
-	leases := radius.NewLeases(leaseHold, radius.NewSessions())
+	leases := radius.NewLeases(leaseHold, 0, radius.NewSessions())
 	n := &lender{radius.NewLeaseKeeper(leases, during, "ends", func() time.Time { return l.clock }, zerolog.Nop()), nil}
 	l.round(t, n)
 	lent := map[netip.Prefix]int{}
@@ -320,4 +320,24 @@ func TestNoPlaceIsLentTwice(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Whoever dials with ever new routers gets no more places than its limit of sessions asks for.
+func TestOneAccessDrainsNoPool(t *testing.T) {
+	l := newLending(t, 1, "192.0.2.0/28")
+	n := l.nodes[0]
+	l.round(t, n)
+	s := subscriber(1)
+	s.Limit = 1
+	lent := map[netip.Prefix]bool{}
+	for router := range 30 {
+		p, verdict := n.Lend(1, s, fmt.Append(nil, "router ", router), l.clock)
+		if verdict != radius.Lent {
+			t.Fatalf("router %d gets nothing: %d", router, verdict)
+		}
+		lent[p] = true
+	}
+	if len(lent) != 2 {
+		t.Errorf("one access with one session holds %d places", len(lent))
+	}
 }
