@@ -3,43 +3,59 @@ package pg_test
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"testing"
 
+	"enlace/contracts"
 	"enlace/postgres/pgtest"
 	"enlace/radius"
 	"enlace/radius/pg"
 )
 
-// BenchmarkStore stores batches of 1,000 records: sessions that start, go on, and stop.
+// BenchmarkStore stores batches as large as the drain's: sessions of different subscribers that start, go on, and stop.
 func BenchmarkStore(b *testing.B) {
+	const size = 5000
 	for _, kind := range []struct {
 		name string
 		kind radius.Kind
 	}{{"Start", radius.KindStart}, {"Interim", radius.KindInterim}, {"Stop", radius.KindStop}} {
 		b.Run(kind.name, func(b *testing.B) {
-			s := pg.NewStore(pgtest.New(b))
-			batch := func(kind radius.Kind, n, step int) []radius.Record {
-				records := make([]radius.Record, 1000)
-				for i := range records {
-					records[i] = rec(kind, fmt.Sprint((n*1000+i)*7919%1_000_003), step, step, uint64(step))
-				}
-				return records
+			pool := pgtest.New(b)
+			logins := make([]string, b.N*size)
+			for i := range logins {
+				logins[i] = fmt.Sprintf("user%d", i)
 			}
-			store := func(records []radius.Record) {
+			signed(b, pool, "America/Sao_Paulo", logins...)
+			if _, err := pool.Exec(context.Background(), `analyze`); err != nil {
+				b.Fatal(err)
+			}
+			s := pg.NewStore(pool)
+			store := func(kind radius.Kind, n, step int) {
+				records := make([]radius.Record, size)
+				for i := range records {
+					who := (n*size + i) * 7919 % len(logins)
+					r := rec(kind, fmt.Sprintf("%026d", who), step, step, uint64(step)*1000)
+					r.Login, r.Cookie.Access = logins[who], contracts.AccessID(who+1)
+					r.FramedIP, r.FramedIPv6 = netip.AddrFrom4([4]byte{100, byte(64 + who>>16), byte(who >> 8), byte(who)}), nil
+					records[i] = r
+				}
 				if _, err := s.Store(context.Background(), radius.Batch{Node: "n", Records: records}); err != nil {
 					b.Fatal(err)
 				}
 			}
-			if kind.kind != radius.KindStart {
+			for step, before := range []radius.Kind{radius.KindStart, radius.KindInterim} {
+				if before == kind.kind {
+					break
+				}
 				for n := range b.N {
-					store(batch(radius.KindStart, n, 0))
+					store(before, n, step*300)
 				}
 			}
 			b.ResetTimer()
 			for n := range b.N {
-				store(batch(kind.kind, n, 300))
+				store(kind.kind, n, int(kind.kind)*300)
 			}
-			b.ReportMetric(float64(1000*b.N)/b.Elapsed().Seconds(), "records/s")
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*size), "µs/record")
 		})
 	}
 }

@@ -62,6 +62,14 @@ func (a *array) text(raw string) {
 	a.b = append(binary.BigEndian.AppendUint32(a.b, uint32(len(text))), text...)
 }
 
+func (a *array) bool(v bool) {
+	a.n++
+	a.b = append(a.b, 0, 0, 0, 1, 0)
+	if v {
+		a.b[len(a.b)-1] = 1
+	}
+}
+
 func (a *array) time(t time.Time) { a.int8(t.UnixMicro() - postgresEpoch) }
 
 func (a *array) timeOrNull(t time.Time) {
@@ -84,15 +92,20 @@ func (a *array) inet(ip netip.Addr) {
 		a.null()
 		return
 	}
+	a.prefix(netip.PrefixFrom(ip.WithZone(""), ip.BitLen()))
+}
+
+// prefix appends a valid prefix as inet.
+func (a *array) prefix(p netip.Prefix) {
 	a.n++
-	ip = ip.WithZone("")
-	if ip.Is4() {
+	bits := byte(p.Bits())
+	if ip := p.Addr(); ip.Is4() {
 		b := ip.As4()
-		a.b = append(append(a.b, 0, 0, 0, 8, inet4, 32, 0, 4), b[:]...)
-		return
+		a.b = append(append(a.b, 0, 0, 0, 8, inet4, bits, 0, 4), b[:]...)
+	} else {
+		b := ip.As16()
+		a.b = append(append(a.b, 0, 0, 0, 20, inet6, bits, 0, 16), b[:]...)
 	}
-	b := ip.As16()
-	a.b = append(append(a.b, 0, 0, 0, 20, inet6, 128, 0, 16), b[:]...)
 }
 
 const (
@@ -117,6 +130,13 @@ func addrOf(b []byte) netip.Addr {
 	}
 	ip, _ := netip.AddrFromSlice(b[4:])
 	return ip
+}
+
+func prefixOf(b []byte) netip.Prefix {
+	if len(b) < 4 {
+		return netip.Prefix{}
+	}
+	return netip.PrefixFrom(addrOf(b), int(b[1]))
 }
 
 // eachText calls f with the elements of an array of texts.

@@ -2,11 +2,12 @@ package pg
 
 import (
 	"context"
-	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"enlace/nas"
 	"enlace/radius"
@@ -70,6 +71,7 @@ type connection struct {
 	holder    holder
 	claim     radius.Claim
 	others    bool
+	place     place // of a row of connection_open
 }
 
 // same reports whether two rows are equal, but for how far an open one was seen.
@@ -237,125 +239,77 @@ func (w *connectionChanges) compare(known, want []connection) {
 	}
 }
 
+var (
+	leaveOpen = prepared{"connection_open_leave", `delete from connection_open o using unnest($1::tid[]) k (place) where o.ctid = k.place`}
+	putOpen   = prepared{"connection_open_put", "insert into connection_open (" + namesOf("", openColumns) + ") select " +
+		namesOf("k.", openColumns) + " from " + unnestedConnections(openColumns) + `
+		on conflict (device_id, session_id, kind, address, port_from, port_to) do update set
+			started_at = excluded.started_at, login = excluded.login, access_id = excluded.access_id,
+			calling_station = excluded.calling_station, nas_port = excluded.nas_port, listed = excluded.listed,
+			from_at = excluded.from_at, said_at = excluded.said_at, seen_at = excluded.seen_at, others = excluded.others`}
+
+	leaveEnded = prepared{"connection_record_leave", "delete from connection_record r using " + unnestedConnections(endedKey) + `
+		where r.device_id = k.device_id and r.session_id = k.session_id and r.kind = k.kind and r.address = k.address
+			and r.port_from = k.port_from and r.port_to = k.port_to and r.from_at = k.from_at and r.until_at = k.until_at`}
+	putEnded = prepared{"connection_record_put", "insert into connection_record (" + namesOf("", endedColumns) + ") select " +
+		strings.NewReplacer("k.said_at", "nullif(k.said_at, k.from_at)", "k.seen_at", "nullif(k.seen_at, k.until_at)").
+			Replace(namesOf("k.", endedColumns)) + " from " + unnestedConnections(endedColumns)}
+)
+
 func (w *connectionChanges) write(ctx context.Context, tx pgx.Tx) error {
-	if len(w.unopen) > 0 {
-		c := connectionColumnsOf(w.unopen)
-		_, err := tx.Exec(ctx, `delete from connection_open o
-			using (select unnest($1::bigint[]) as device_id, unnest($2::text[]) as session_id, unnest($3::text[]) as kind,
-				unnest($4::text[])::inet as address, unnest($5::int[]) as port_from, unnest($6::int[]) as port_to) k
-			where o.device_id = k.device_id and o.session_id = k.session_id and o.kind = k.kind and o.address = k.address
-				and o.port_from = k.port_from and o.port_to = k.port_to`,
-			c.device, c.id, c.kind, c.address, c.portFrom, c.portTo)
-		if err != nil {
-			return err
-		}
+	places := newArray(pgtype.TIDOID, len(w.unopen), 6)
+	for i := range w.unopen {
+		places.raw(string(w.unopen[i].place))
+	}
+	if err := leaveOpen.affect(ctx, tx, [][]byte{places.bytes()}, places.n); err != nil {
+		return err
 	}
 	if len(w.unended) > 0 {
-		c := connectionColumnsOf(w.unended)
-		_, err := tx.Exec(ctx, `delete from connection_record r
-			using (select unnest($1::bigint[]) as device_id, unnest($2::text[]) as session_id, unnest($3::text[]) as kind,
-				unnest($4::text[])::inet as address, unnest($5::int[]) as port_from, unnest($6::int[]) as port_to,
-				unnest($7::timestamptz[]) as from_at, unnest($8::timestamptz[]) as until_at) k
-			where r.device_id = k.device_id and r.session_id = k.session_id and r.kind = k.kind and r.address = k.address
-				and r.port_from = k.port_from and r.port_to = k.port_to and r.from_at = k.from_at and r.until_at = k.until_at`,
-			c.device, c.id, c.kind, c.address, c.portFrom, c.portTo, c.from, c.until)
-		if err != nil {
+		if err := leaveEnded.run(ctx, tx, connectionArrays(w.unended, endedKey), nil); err != nil {
 			return err
 		}
 	}
-	if len(w.open) > 0 {
-		c := connectionColumnsOf(w.open)
-		_, err := tx.Exec(ctx, `insert into connection_open as o (`+connectionNames+`, said_at, seen_at, others)
-			select `+unnestConnections+`, unnest($14::timestamptz[]), unnest($15::timestamptz[]), unnest($16::boolean[])
-			on conflict (device_id, session_id, kind, address, port_from, port_to) do update set
-				started_at = excluded.started_at, login = excluded.login, access_id = excluded.access_id,
-				calling_station = excluded.calling_station, nas_port = excluded.nas_port, listed = excluded.listed,
-				from_at = excluded.from_at, said_at = excluded.said_at, seen_at = excluded.seen_at, others = excluded.others`,
-			append(c.common(), c.said, c.seen, c.others)...)
-		if err != nil {
-			return err
-		}
+	if err := putOpen.affect(ctx, tx, connectionArrays(w.open, openColumns), len(w.open)); err != nil {
+		return err
 	}
-	if len(w.ended) > 0 {
-		c := connectionColumnsOf(w.ended)
-		_, err := tx.Exec(ctx, `insert into connection_record (`+connectionNames+`, said_at, seen_at, until_at, closed_by)
-			select `+unnestConnections+`, nullif(unnest($14::timestamptz[]), unnest($13::timestamptz[])),
-				nullif(unnest($15::timestamptz[]), unnest($16::timestamptz[])), unnest($16::timestamptz[]), unnest($17::text[])`,
-			append(c.common(), c.said, c.seen, c.until, c.closedBy)...)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return putEnded.affect(ctx, tx, connectionArrays(w.ended, endedColumns), len(w.ended))
 }
 
-const connectionNames = `device_id, session_id, kind, address, port_from, port_to, started_at, login, access_id,
-	calling_station, nas_port, listed, from_at`
+var (
+	openStatement = prepared{"connection_open_of", `select k.n, o.*
+		from unnest($1::bigint[], $2::text[]) with ordinality as k (device_id, session_id, n)
+		cross join lateral (select ctid, ` + namesOf("", openColumns) + ` from connection_open
+			where device_id = k.device_id and session_id = k.session_id offset 0) o`}
+	endedStatement = prepared{"connection_record_of", `select k.n, r.*
+		from unnest($1::bigint[], $2::text[], $3::timestamptz[]) with ordinality as k (device_id, session_id, since, n)
+		cross join lateral (select ` + strings.NewReplacer("said_at", "coalesce(said_at, from_at)", "seen_at", "coalesce(seen_at, until_at)").
+		Replace(namesOf("", endedColumns)) + ` from connection_record
+			where device_id = k.device_id and session_id = k.session_id and until_at >= k.since offset 0) r`}
+)
 
-const unnestConnections = `unnest($1::bigint[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[])::inet,
-	unnest($5::int[]), unnest($6::int[]), unnest($7::timestamptz[]), unnest($8::text[]), unnest($9::bigint[]),
-	unnest($10::text[]), unnest($11::text[]), unnest($12::boolean[]), unnest($13::timestamptz[])`
-
-// connectionColumns is connections turned into arrays, a column each.
-type connectionColumns struct {
-	device, access                                       []int64
-	id, kind, address, login, calling, nasPort, closedBy []string
-	portFrom, portTo                                     []int32
-	started, from, said, seen, until                     []time.Time
-	listed, others                                       []bool
-}
-
-func connectionColumnsOf(list []connection) *connectionColumns {
-	c := &connectionColumns{}
-	for i := range list {
-		n, h := &list[i], &list[i].claim
-		c.device = append(c.device, int64(n.key.Device))
-		c.id = append(c.id, nas.TextOf(n.key.ID))
-		c.kind = append(c.kind, string(h.Kind))
-		c.address = append(c.address, h.Prefix.String())
-		c.portFrom = append(c.portFrom, int32(h.PortFrom))
-		c.portTo = append(c.portTo, int32(h.PortTo))
-		c.started = append(c.started, n.startedAt)
-		c.login = append(c.login, n.holder.login)
-		c.access = append(c.access, n.holder.access)
-		c.calling = append(c.calling, n.holder.calling)
-		c.nasPort = append(c.nasPort, n.holder.port)
-		c.listed = append(c.listed, h.Listed)
-		c.from = append(c.from, h.From)
-		c.said = append(c.said, h.Said)
-		c.seen = append(c.seen, h.Seen)
-		c.until = append(c.until, h.Until)
-		c.closedBy = append(c.closedBy, string(h.ClosedBy))
-		c.others = append(c.others, n.others)
-	}
-	return c
-}
-
-// common is the arguments of unnestConnections.
-func (c *connectionColumns) common() []any {
-	return []any{c.device, c.id, c.kind, c.address, c.portFrom, c.portTo, c.started, c.login, c.access, c.calling, c.nasPort,
-		c.listed, c.from}
-}
-
-// loadConnections reads what is stored of the sessions: always what they hold, and what they held where there is some.
+// loadConnections reads what is stored of the sessions: what they hold, which only open sessions do, and what they held
+// where there is some.
 func loadConnections(ctx context.Context, tx pgx.Tx, families []*family) (map[nas.SessionKey][]connection, error) {
 	known := map[nas.SessionKey][]connection{}
-	devices, ids := keysOf(families)
-	rows, err := tx.Query(ctx, `select `+connectionRow("o", "null::timestamptz", "''")+`, o.others
-		from (select unnest($1::bigint[]) as device_id, unnest($2::text[]) as session_id) k
-		join connection_open o using (device_id, session_id)`, devices, ids)
-	if err != nil {
-		return nil, err
+	var open, wanted []*family
+	for _, f := range families {
+		if slices.ContainsFunc(f.stored, func(o stored) bool { return o.place != nowhere }) {
+			open = append(open, f)
+		}
 	}
 	more := map[nas.SessionKey]bool{}
-	if err := eachConnection(rows, func(c connection) {
-		known[c.key] = append(known[c.key], c)
-		more[c.key] = more[c.key] || c.others
-	}); err != nil {
-		return nil, err
+	if len(open) > 0 {
+		err := openStatement.run(ctx, tx, keyArrays(open), func(values [][]byte) {
+			c := connectionOf(values[2:], openColumns, open[int8Of(values[0])-1])
+			c.place = place(values[1])
+			known[c.key] = append(known[c.key], c)
+			more[c.key] = more[c.key] || c.others
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
-	var wanted []*family
-	var since []time.Time
+	since := newArray(pgtype.TimestamptzOID, 0, 8)
 	for _, f := range families {
 		if len(f.stored) == 0 || len(known[f.key]) > 0 && !more[f.key] {
 			continue
@@ -367,65 +321,14 @@ func loadConnections(ctx context.Context, tx pgx.Tx, families []*family) (map[na
 			}
 		}
 		wanted = append(wanted, f)
-		since = append(since, first.Add(-lookBack))
+		since.time(first.Add(-lookBack))
 	}
 	if len(wanted) == 0 {
 		return known, nil
 	}
-	devices, ids = keysOf(wanted)
-	rows, err = tx.Query(ctx, `select `+connectionRow("r", "r.until_at", "r.closed_by")+`, false
-		from (select unnest($1::bigint[]) as device_id, unnest($2::text[]) as session_id, unnest($3::timestamptz[]) as since) k
-		cross join lateral (
-			select * from connection_record r
-			where r.device_id = k.device_id and r.session_id = k.session_id and r.until_at >= k.since) r`, devices, ids, since)
-	if err != nil {
-		return nil, err
-	}
-	err = eachConnection(rows, func(c connection) { known[c.key] = append(known[c.key], c) })
-	return known, err
-}
-
-func keysOf(families []*family) (devices []int64, ids []string) {
-	for _, f := range families {
-		devices = append(devices, int64(f.key.Device))
-		ids = append(ids, nas.TextOf(f.key.ID))
-	}
-	return devices, ids
-}
-
-// connectionRow lists the columns of eachConnection, but for others.
-func connectionRow(alias, until, closedBy string) string {
-	names := ""
-	for _, n := range []string{"device_id", "session_id", "kind", "address", "port_from", "port_to", "started_at", "login",
-		"access_id", "calling_station", "nas_port", "listed", "from_at"} {
-		names += alias + "." + n + ", "
-	}
-	return names + "coalesce(" + alias + ".said_at, " + alias + ".from_at), coalesce(" + alias + ".seen_at, " + until + "), " +
-		"coalesce(" + until + ", 'epoch'), " + closedBy
-}
-
-func eachConnection(rows pgx.Rows, f func(connection)) error {
-	var device int64
-	var id, kind, closedBy string
-	var portFrom, portTo int32
-	var address netip.Prefix
-	var c connection
-	targets := []any{&device, &id, &kind, &address, &portFrom, &portTo, &c.startedAt, &c.holder.login, &c.holder.access,
-		&c.holder.calling, &c.holder.port, &c.claim.Listed, &c.claim.From, &c.claim.Said, &c.claim.Seen, &c.claim.Until, &closedBy, &c.others}
-	_, err := pgx.ForEachRow(rows, targets, func() error {
-		n := c
-		n.key = nas.SessionKey{Device: nas.DeviceID(device), ID: nas.RawOf(id)}
-		n.startedAt = c.startedAt.UTC()
-		h := &n.claim
-		h.Kind, h.Prefix, h.PortFrom, h.PortTo = radius.AddressKind(kind), address, uint16(portFrom), uint16(portTo)
-		h.From, h.Said, h.Seen, h.Until = h.From.UTC(), h.Said.UTC(), h.Seen.UTC(), h.Until.UTC()
-		if h.ClosedBy = radius.ClosedBy(closedBy); h.Open() {
-			h.Until = time.Time{}
-		} else if h.ClosedBy == radius.ClaimChanged {
-			h.Missed = h.Until
-		}
-		f(n)
-		return nil
+	err := endedStatement.run(ctx, tx, append(keyArrays(wanted), since.bytes()), func(values [][]byte) {
+		c := connectionOf(values[1:], endedColumns, wanted[int8Of(values[0])-1])
+		known[c.key] = append(known[c.key], c)
 	})
-	return err
+	return known, err
 }

@@ -148,13 +148,15 @@ func listed(prefix string, columns []column) string {
 	return strings.Join(names, ", ")
 }
 
+// typeNames are what SQL calls the types of columns.
+var typeNames = map[uint32]string{pgtype.Int8OID: "bigint", pgtype.Int4OID: "int", pgtype.TextOID: "text",
+	pgtype.TimestamptzOID: "timestamptz", pgtype.InetOID: "inet", pgtype.BoolOID: "boolean", pgtype.DateOID: "date"}
+
 // unnested is a table expression of the columns' arrays, which are the parameters from $first on.
 func unnested(first int, columns []column) string {
-	types := map[uint32]string{pgtype.Int8OID: "bigint", pgtype.Int4OID: "int", pgtype.TextOID: "text",
-		pgtype.TimestamptzOID: "timestamptz", pgtype.InetOID: "inet"}
 	arrays := make([]string, len(columns))
 	for i, c := range columns {
-		arrays[i] = fmt.Sprintf("$%d::%s[]", first+i, types[c.oid])
+		arrays[i] = fmt.Sprintf("$%d::%s[]", first+i, typeNames[c.oid])
 	}
 	return "unnest(" + strings.Join(arrays, ", ") + ")"
 }

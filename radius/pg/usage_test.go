@@ -18,7 +18,7 @@ import (
 )
 
 // signed records one contract in a zone with an access for every login; the accesses are numbered from 1.
-func signed(t *testing.T, pool *pgxpool.Pool, zone string, logins ...string) {
+func signed(t testing.TB, pool *pgxpool.Pool, zone string, logins ...string) {
 	t.Helper()
 	_, err := pool.Exec(context.Background(), `
 		with c as (insert into customer (name, created_at) values ('Ana', $1) returning id),
