@@ -96,6 +96,9 @@ func (w *LeaseKeeper) Release(ctx context.Context) error {
 func (w *LeaseKeeper) Round(ctx context.Context, all bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+	if !w.swept.IsZero() && (all || time.Since(w.swept) >= sweepEvery) { // with the storage away open sessions keep what they have
+		w.sweep()
+	}
 	if err := w.record(ctx); err != nil {
 		return err
 	}

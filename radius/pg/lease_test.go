@@ -322,6 +322,27 @@ func TestNoPlaceIsLentTwice(t *testing.T) {
 	})
 }
 
+// With the database away for longer than a lease lasts, whoever has a session keeps his place, and gets it again.
+func TestOpenSessionsKeepTheirPlacesWithoutTheDatabase(t *testing.T) {
+	l := newLending(t, 1, "192.0.2.0/28")
+	n := l.nodes[0]
+	l.round(t, n)
+	had := l.lend(t, n, 1, 7, "mac")
+	n.sessions.Apply(&radius.Record{Kind: radius.KindStart, Key: nas.SessionKey{Device: 1, ID: "s"}, Login: "login 7", Received: l.clock, Event: l.clock,
+		FramedIP: had.Addr(), CallingStation: "mac", Cookie: nas.Cookie{Access: 7}})
+	l.round(t, n)
+	l.pool.Close()
+	for range 10 {
+		l.clock = l.clock.Add(leaseHold / 3)
+		if err := n.Round(context.Background(), true); err == nil {
+			t.Fatal("a round without the database had no trouble")
+		}
+	}
+	if got := l.lend(t, n, 1, 7, "mac"); got != had {
+		t.Errorf("after the outage %s, before it %s", got, had)
+	}
+}
+
 // Whoever dials with ever new routers gets no more places than its limit of sessions asks for.
 func TestOneAccessDrainsNoPool(t *testing.T) {
 	l := newLending(t, 1, "192.0.2.0/28")
