@@ -12,7 +12,7 @@ pppd        test  ppp                      the radius plugin of pppd: tests log 
 compiler    test  tcc                      a small C compiler: it makes the program that loads that plugin
 headers     test  libc6-dev                the headers of the C library, for that compiler
 browser     test  chromium-headless-shell  a browser without a window: tests look at the panel with it
-radsecproxy test  radsecproxy              a RADIUS proxy that speaks TLS: tests log in through it
+tlsproxy    test  radsecproxy              a RADIUS proxy that speaks TLS: tests log in through it
 '
 needs=${1:-all}
 
@@ -45,7 +45,7 @@ browser() {
 	return 1
 }
 
-radsecproxy() { [ -x /usr/sbin/radsecproxy ] || command -v radsecproxy >/dev/null; }
+tlsproxy() { [ -x /usr/sbin/radsecproxy ] || [ -x /usr/bin/radsecproxy ]; }
 
 missing='' reasons=''
 while read -r part need package why; do

@@ -422,7 +422,14 @@ func TestRadSecSlowReaders(t *testing.T) {
 
 func TestRadSecBounds(t *testing.T) {
 	s := secured(t, func(c *Config) { c.RadSec.MaxPerDevice, c.RadSec.MaxConnections = 2, 3 })
-	first, second, third := s.bras(), s.bras(), s.bras()
+	joined := func(identifier byte) *client { // a handshake is over for the client before the server has seen its certificate
+		c := s.bras()
+		q := overLogin(t, identifier)
+		c.send(q)
+		c.reply(q, layeh.CodeAccessAccept)
+		return c
+	}
+	first, second, third := joined(11), joined(12), joined(13)
 	first.ended("the oldest of three where two are allowed")
 	s.closedFor("replaced", 1)
 	for i, c := range []*client{second, third} {
