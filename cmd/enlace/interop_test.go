@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/md5" //nolint:gosec // CHAP is defined with MD5 (RFC 1994)
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -25,6 +26,7 @@ func TestPyrad(t *testing.T) {
 	if len(auths) != 2 || len(accts) != 2 {
 		t.Fatalf("listening on %v and %v, want two of each", auths, accts)
 	}
+	p.known("127.0.0.2:" + auths[1])
 	out := pyrad(t, "127.0.0.2", auths[1], accts[1])
 	for what, want := range map[string]string{
 		"pap":        `code=2 Acct-Interim-Interval=\d+ Class:\d+ Message-Authenticator:16 Mikrotik-Rate-Limit=250M/500M Proxy-State=b'through a proxy'`,
@@ -59,6 +61,7 @@ func TestIPv6Transport(t *testing.T) {
 	p.api("POST", "/api/v1/devices", object{"name": "six", "source": "::1", "secret": storySecret, "dialect": "mikrotik"}, 201)
 	auths, accts := listeners(t, p)
 	login := fmt.Sprintf("User-Name=%s,User-Password=%q,Message-Authenticator=0x00", storyLogin, storyPassword)
+	p.known("[::1]:" + auths[1])
 	if ok, out := radclient(t, "[::1]:"+auths[1], "auth", storySecret, login); !ok || !strings.Contains(out, "250M/500M") {
 		t.Errorf("a login over IPv6:\n%s", out)
 	}
@@ -108,6 +111,7 @@ func TestPPPD(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.known(p.auth)
 	accepted := 0
 	for name, c := range map[string]struct {
 		args []string
@@ -218,6 +222,18 @@ func listeners(t *testing.T, p *program) (auths, accts []string) {
 		return out
 	}
 	return ports(auth), ports(acct)
+}
+
+// known waits until the story's login, which was just made, is accepted. The request has no Message-Authenticator, which
+// would be required of the device from then on.
+func (p *program) known(auth string) {
+	p.t.Helper()
+	p.eventually("the login is known", func() error {
+		if ok, out := radclient(p.t, auth, "auth", storySecret, fmt.Sprintf("User-Name=%s,User-Password=%q", storyLogin, storyPassword)); !ok {
+			return errors.New(out)
+		}
+		return nil
+	})
 }
 
 // stored waits until so many ended sessions have an Acct-Session-Id, each with these octets and this cause.
