@@ -96,8 +96,10 @@ func (w *LeaseKeeper) Release(ctx context.Context) error {
 func (w *LeaseKeeper) Round(ctx context.Context, all bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if !w.swept.IsZero() && (all || time.Since(w.swept) >= sweepEvery) { // with the storage away open sessions keep what they have
+	due, first := all || time.Since(w.swept) >= sweepEvery, w.swept.IsZero()
+	if due && !first { // before the storage is asked: with it away open sessions keep what they have
 		w.sweep()
+		w.swept = time.Now()
 	}
 	if err := w.record(ctx); err != nil {
 		return err
@@ -108,16 +110,19 @@ func (w *LeaseKeeper) Round(ctx context.Context, all bool) error {
 		}
 		w.listened = time.Now()
 	}
-	// Before anything is reserved, what sessions have is renewed: after a long absence their leases may have ended.
-	if all || time.Since(w.swept) >= sweepEvery {
+	// Before anything is reserved, what sessions have is renewed: after a long absence their leases may have ended. The
+	// first time that takes the pools and leases that were just read.
+	if first {
 		w.sweep()
 		if err := w.record(ctx); err != nil {
 			return err
 		}
+		w.swept = time.Now()
+	}
+	if due {
 		for _, p := range *w.pools.Load() {
 			p.forget(w.now())
 		}
-		w.swept = time.Now()
 	}
 	renew := all || time.Since(w.renewed) >= renewEvery
 	if err := w.refill(ctx, renew); err != nil {
