@@ -20,8 +20,8 @@ import (
 // Config is every setting of the program. Each may be given as a flag (--auth-listen), in the environment
 // (ENLACE_AUTH_LISTEN) or in a YAML file (auth_listen:), in this order of precedence. Unknown keys are refused.
 type Config struct {
-	DatabaseURL string `yaml:"database_url" env:"ENLACE_DATABASE_URL" help:"PostgreSQL to use; without it a private one is run under the data folder."`
-	DataDir     string `yaml:"data_dir" env:"ENLACE_DATA_DIR" default:"var" help:"Folder for the private database, the journal and the key."`
+	DatabaseURL string `yaml:"database_url" env:"ENLACE_DATABASE_URL" help:"PostgreSQL to use, such as postgres://user:password@host:5432/enlace; without it a private one is run under the data folder."`
+	DataDir     string `yaml:"data_dir" env:"ENLACE_DATA_DIR" default:"var" help:"Folder for the private database, the journal, the key and the snapshot."`
 	BinDir      string `yaml:"bin_dir" env:"ENLACE_BIN_DIR" help:"Folder with PostgreSQL's programs; found by itself where Debian puts them."`
 	KeyFile     string `yaml:"key_file" env:"ENLACE_KEY_FILE" help:"File with the key that seals secrets in the database (64 hex digits); default: key in the data folder."`
 	Key         string `yaml:"-" env:"ENLACE_KEY" hidden:"" help:"The key itself, instead of a file."`
@@ -39,14 +39,14 @@ type Config struct {
 	HTTPSOnly bool   `yaml:"https_only" env:"ENLACE_HTTPS_ONLY" help:"The panel is reached through a proxy that speaks HTTPS: its cookie is sent no other way."`
 	Zone      string `yaml:"zone" env:"ENLACE_ZONE" default:"America/Sao_Paulo" help:"The provider's time zone, for lists that span contracts."`
 
-	RejectDelay        time.Duration   `yaml:"reject_delay" env:"ENLACE_REJECT_DELAY" default:"1s" help:"How long an Access-Reject for an unknown login or a wrong password waits."`
+	RejectDelay        time.Duration   `yaml:"reject_delay" env:"ENLACE_REJECT_DELAY" default:"1s" help:"How long an Access-Reject for an unknown login or a wrong password waits (10s at most)."`
 	MaxStaleness       time.Duration   `yaml:"max_staleness" env:"ENLACE_MAX_STALENESS" default:"0s" help:"With the database away for longer than this, logins get no reply; 0: no bound."`
 	SnapshotInterval   time.Duration   `yaml:"snapshot_interval" env:"ENLACE_SNAPSHOT_INTERVAL" default:"1m" help:"How often what answering needs is written, sealed, to the data folder; a start without the database serves from it. 0: never, and none is used."`
-	IPoEPassword       string          `yaml:"ipoe_password" name:"ipoe-password" env:"ENLACE_IPOE_PASSWORD" help:"Password that access servers send for accesses without one, beside nothing, User-Name and the MAC address."`
+	IPoEPassword       string          `yaml:"ipoe_password" name:"ipoe-password" env:"ENLACE_IPOE_PASSWORD" help:"Password that access servers may send for accesses without one; an empty one, User-Name and the MAC address are taken without it."`
 	SessionLimit       int             `yaml:"session_limit" env:"ENLACE_SESSION_LIMIT" default:"1" help:"How many sessions an access without a limit of its own may have at once; 0: any number."`
 	SessionLimitAction string          `yaml:"session_limit_action" env:"ENLACE_SESSION_LIMIT_ACTION" default:"replace" enum:"replace,reject" help:"What becomes of a login beyond the limit: replace (the oldest session is ended) or reject (after it was asked whether the sessions in its way still exist)."`
 	PoolHold           time.Duration   `yaml:"pool_hold" env:"ENLACE_POOL_HOLD" default:"72h" help:"How long an address of a pool stays a subscriber's who is not online (1h at least)."`
-	CoARetry           []time.Duration `yaml:"coa_retry" name:"coa-retry" env:"ENLACE_COA_RETRY" default:"2s,4s,8s" sep:"," help:"How long each attempt of a CoA or Disconnect is waited for."`
+	CoARetry           []time.Duration `yaml:"coa_retry" name:"coa-retry" env:"ENLACE_COA_RETRY" default:"2s,4s,8s" sep:"," help:"How long each attempt of a CoA or Disconnect is waited for; there are as many attempts as values."`
 
 	WalledDownBps     uint64 `yaml:"walled_down_bps" env:"ENLACE_WALLED_DOWN_BPS" default:"1000000" help:"Download rate in the walled garden, bit/s."`
 	WalledUpBps       uint64 `yaml:"walled_up_bps" env:"ENLACE_WALLED_UP_BPS" default:"1000000" help:"Upload rate in the walled garden, bit/s."`
@@ -55,13 +55,13 @@ type Config struct {
 	WalledOpenFilter  string `yaml:"walled_open_filter" env:"ENLACE_WALLED_OPEN_FILTER" default:"enlace-open" help:"Filter-Id that takes the place of the walled garden's when a CoA opens it."`
 	WalledPool        string `yaml:"walled_pool" env:"ENLACE_WALLED_POOL" help:"Framed-Pool of the walled garden, where devices wall by address."`
 	WalledPortal      string `yaml:"walled_portal" env:"ENLACE_WALLED_PORTAL" help:"Address that walled subscribers are redirected to."`
-	WalledTimeout     uint32 `yaml:"walled_timeout" env:"ENLACE_WALLED_TIMEOUT" default:"3600" help:"Session-Timeout in the walled garden, seconds."`
+	WalledTimeout     uint32 `yaml:"walled_timeout" env:"ENLACE_WALLED_TIMEOUT" default:"3600" help:"Session-Timeout in the walled garden, seconds (60 at least)."`
 
 	ConnectionRetention      int  `yaml:"connection_retention" env:"ENLACE_CONNECTION_RETENTION" default:"13" help:"Months that connection records are kept after the connection's end; the law of Brazil wants twelve."`
 	ConnectionRetentionShort bool `yaml:"connection_retention_short" env:"ENLACE_CONNECTION_RETENTION_SHORT" help:"Accept a connection_retention of less than twelve months, where the law allows it."`
 
 	Provider  string `yaml:"provider" env:"ENLACE_PROVIDER" default:"Enlace" help:"The provider's name, as subscribers read it."`
-	SMTP      string `yaml:"smtp" env:"ENLACE_SMTP" help:"Mail server of overdue notices: smtp://user:password@host:587."`
+	SMTP      string `yaml:"smtp" env:"ENLACE_SMTP" help:"Mail server of overdue notices: smtp://user:password@host:587 (STARTTLS), smtps://user:password@host:465, or smtp+insecure://localhost:25."`
 	MailFrom  string `yaml:"mail_from" env:"ENLACE_MAIL_FROM" help:"Sender of overdue notices."`
 	NoticeLog string `yaml:"notice_log" env:"ENLACE_NOTICE_LOG" help:"File that overdue notices are appended to, as a channel of its own."`
 
