@@ -182,30 +182,83 @@ type line []Session
 
 func (l line) newest() *Session { return &l[len(l)-1] }
 
-// lines groups the sessions that count, oldest line first.
-func (l *Limiter) lines(access contracts.AccessID, login string) []line {
-	open := l.cfg.Sessions.AppendOf(nil, access, login)
+// lines groups the sessions that count, oldest line first, with one that has begun (nil: none). Of an access that has far
+// more sessions than it may, it is the first and the last that are looked at: the work for a session that begins does not
+// grow with the sessions of its access.
+func (l *Limiter) lines(access contracts.AccessID, login string, limit int, begun *Session) []line {
+	open := l.cfg.Sessions.appendSome(nil, access, login, limit+linesBeyond)
+	if begun != nil && !begun.Stale() && !slices.ContainsFunc(open, func(s Session) bool { return s.Key == begun.Key }) {
+		open = append(open, *begun)
+	}
 	slices.SortFunc(open, func(a, b Session) int {
 		if c := a.StartedAt.Compare(b.StartedAt); c != 0 {
 			return c
 		}
 		return a.Key.Compare(b.Key)
 	})
+	type multi struct {
+		device nas.DeviceID
+		id     string
+	}
 	var lines []line
-next:
+	of := map[multi]int{}
 	for _, s := range open {
-		if s.Stale() {
+		if s.Multi == "" {
+			lines = append(lines, line{s})
 			continue
 		}
-		for i := range lines {
-			if o := lines[i].newest(); s.Multi != "" && s.Multi == o.Multi && s.Key.Device == o.Key.Device {
-				lines[i] = append(lines[i], s)
-				continue next
-			}
+		m := multi{s.Key.Device, s.Multi}
+		if i, known := of[m]; known {
+			lines[i] = append(lines[i], s)
+			continue
 		}
+		of[m] = len(lines)
 		lines = append(lines, line{s})
 	}
 	return lines
+}
+
+const (
+	linesBeyond = 64 // sessions beyond the limit of an access that are looked at, of those known longest
+	newestLines = 32 // and of those known last
+)
+
+// appendSome appends open sessions of an access that are not stale to dst: most of those known longest, and some of those
+// known last. It passes over as many stale ones, and not over any number of them.
+func (t *Sessions) appendSome(dst []Session, access contracts.AccessID, login string, most int) []Session {
+	for _, o := range [...]owner{{access: access}, {login: strings.TrimSpace(login)}} {
+		if o.nobody() {
+			continue
+		}
+		sh := t.ownerShard(o)
+		sh.mu.RLock()
+		keys, ok := sh.byOwner[o]
+		sh.mu.RUnlock()
+		if !ok {
+			continue
+		}
+		look := func(i int) bool {
+			key := keys.first
+			if i > 0 {
+				key = keys.more[i-1]
+			}
+			s, open := t.Get(key)
+			if open = open && !s.Stale() && ownerOf(&s) == o; open {
+				dst = append(dst, s)
+			}
+			return open
+		}
+		n, i := 1+len(keys.more), 0
+		for found := 0; i < min(n, 4*most) && found < most; i++ {
+			if look(i) {
+				found++
+			}
+		}
+		for i = max(i, n-newestLines); i < n; i++ {
+			look(i)
+		}
+	}
+	return dst
 }
 
 // sameLine reports whether two sessions are of one subscriber's device, by what it says of itself.
@@ -233,8 +286,11 @@ func (l *Limiter) enforce(s *Session, again bool) {
 		sub = l.cfg.Directory.Unnamed(s.Access)
 	}
 	limit := l.of(sub)
-	lines := l.lines(s.Access, s.Login)
-	if limit == 0 || len(lines) <= limit {
+	if limit == 0 {
+		return
+	}
+	lines := l.lines(s.Access, s.Login, limit, s)
+	if len(lines) <= limit {
 		return
 	}
 	mine := slices.IndexFunc(lines, func(o line) bool {
@@ -345,7 +401,7 @@ func (l *Limiter) full(s *Subscriber) bool {
 // refuse says why a login must not be accepted, "" when it may. station and port are what the request shows.
 func (l *Limiter) refuse(s *Subscriber, device nas.DeviceID, station, port []byte) string {
 	limit := l.of(s)
-	lines := l.lines(s.Access, s.Login)
+	lines := l.lines(s.Access, s.Login, limit, nil)
 	var inTheWay []line
 	for _, o := range lines {
 		if n := o.newest(); !sameLine(device, string(station), string(port), n) && !samePort(device, string(port), n) {

@@ -1,6 +1,8 @@
 package radius
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -250,5 +252,44 @@ func TestCountingSessionsDoesNotAllocate(t *testing.T) {
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestALoginWithThousandsOfSessions: what a session that begins sets going does not grow with those of its login, and is
+// still about the oldest; where there is no limit, nothing is looked at.
+func TestALoginWithThousandsOfSessions(t *testing.T) {
+	k := newLimitKit(t, 1, ReplaceOlder)
+	const n = 5000
+	for i := range n {
+		r := of(rec(KindStart, i, 0, 0, 0), 7, fmt.Sprintf("%05d", i), "ana")
+		r.CallingStation = fmt.Sprintf("line %d", i)
+		k.table.Apply(r)
+	}
+	k.l.began = nil
+	k.now = t0.Add(2 * time.Hour)
+	k.start("new", macA, "p1")
+	if told := len(k.net.disconnected); told < linesBeyond || told > 2*linesBeyond {
+		t.Errorf("%d sessions were told to end", told)
+	}
+	if slices.Contains(k.net.disconnected, "new") || k.net.disconnected[0] != "00000" {
+		t.Errorf("told to end: %v", k.net.disconnected)
+	}
+	k.net.disconnected = nil
+	k.l.cfg.Action = RejectNewer
+	if why := k.l.refuse(k.sub, 7, []byte(macB), []byte("p2")); why == "" || len(k.net.probed) > 2*linesBeyond {
+		t.Errorf("refused for %q, %d sessions were asked for", why, len(k.net.probed))
+	}
+	k.l.cfg.Action, k.l.cfg.Default = ReplaceOlder, 0
+	k.start("newer", macB, "p3")
+	k.start("again", macA, "p1")
+	if len(k.net.disconnected) > 0 {
+		t.Errorf("without a limit: %v", k.net.disconnected)
+	}
+	k.l.cfg.Default = 1
+	k.start("third", macA, "p1") // its own, left behind, is among the newest
+	for _, id := range []string{"new", "again"} {
+		if _, open := k.table.Get(nas.SessionKey{Device: 7, ID: id}); open {
+			t.Errorf("%s, which the device has left behind, is open", id)
+		}
 	}
 }
