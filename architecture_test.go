@@ -25,13 +25,14 @@ type rule struct {
 const everything = "*"
 
 var rules = map[string]rule{
-	"contracts":         {},
-	"contracts/pg":      {ours: []string{"contracts", "postgres"}, others: []string{"github.com/jackc/pgx/v5", "golang.org/x/sync"}},
-	"contracts/notices": {ours: []string{"contracts", "contracts/pg"}, others: []string{"github.com/jackc/pgx/v5", "github.com/rs/zerolog", "github.com/wneessen/go-mail"}},
-	"billing":           {ours: []string{"contracts"}},
-	"billing/pg":        {ours: []string{"billing", "contracts", "contracts/pg", "postgres"}, others: []string{"github.com/jackc/pgx/v5"}},
-	"nas":               {ours: []string{"contracts"}, others: []string{"layeh.com/radius"}},
-	"nas/pg":            {ours: []string{"nas", "contracts", "contracts/pg", "postgres"}, others: []string{"github.com/jackc/pgx/v5"}},
+	"contracts":           {},
+	"contracts/pg":        {ours: []string{"contracts", "postgres"}, others: []string{"github.com/jackc/pgx/v5", "golang.org/x/sync"}},
+	"contracts/notices":   {ours: []string{"contracts", "contracts/pg"}, others: []string{"github.com/jackc/pgx/v5", "github.com/rs/zerolog", "github.com/wneessen/go-mail"}},
+	"contracts/decisions": {ours: []string{"contracts", "contracts/pg", "billing"}, others: []string{"github.com/goccy/go-yaml"}},
+	"billing":             {ours: []string{"contracts"}},
+	"billing/pg":          {ours: []string{"billing", "contracts", "contracts/pg", "postgres"}, others: []string{"github.com/jackc/pgx/v5"}},
+	"nas":                 {ours: []string{"contracts"}, others: []string{"layeh.com/radius"}},
+	"nas/pg":              {ours: []string{"nas", "contracts", "contracts/pg", "postgres"}, others: []string{"github.com/jackc/pgx/v5"}},
 	"nas/control": {ours: []string{"nas", "contracts"},
 		others: []string{"layeh.com/radius", "github.com/rs/zerolog", "github.com/prometheus/client_golang", "golang.org/x/time"}},
 	"nas/nastest": {ours: []string{"nas", "contracts"}, others: []string{"layeh.com/radius"}},

@@ -120,21 +120,9 @@ func (s *server) searchConnections(w http.ResponseWriter, r *http.Request, p *pa
 
 // instant reads an instant on the clock of a zone, or with an offset of its own.
 func (f *form) instant(name string, zone *time.Location) time.Time {
-	t, err := parseInstant(name, f.get(name), zone)
+	t, err := contracts.ParseInstant(name, f.get(name), zone)
 	f.wrong(err)
 	return t
-}
-
-func parseInstant(field, s string, zone *time.Location) (time.Time, error) {
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t.UTC(), nil
-	}
-	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", "02/01/2006 15:04:05", "02/01/2006 15:04"} {
-		if t, err := time.ParseInLocation(layout, s, zone); err == nil {
-			return t.UTC(), nil
-		}
-	}
-	return time.Time{}, contracts.Invalidf(field, "%q is not an instant: write it as 2026-03-10 14:00:00", s)
 }
 
 // judge says what the reader must know of an answer.

@@ -167,11 +167,11 @@ func configFile(r io.Reader) (kong.Resolver, error) {
 		return nil, err
 	}
 	var strict Config
-	if err := decodeYAML(b, &strict, false); err != nil {
+	if err := decodeYAML(b, &strict); err != nil {
 		return nil, fmt.Errorf("the configuration file:\n%w", err)
 	}
 	values := map[string]any{}
-	if err := decodeYAML(b, &values, false); err != nil {
+	if err := decodeYAML(b, &values); err != nil {
 		return nil, fmt.Errorf("the configuration file:\n%w", err)
 	}
 	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {

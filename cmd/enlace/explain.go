@@ -97,7 +97,7 @@ func (c *explainCmd) Run(ctx context.Context, cfg *Config, out io.Writer) error 
 		return err
 	}
 	if c.At != "" {
-		if at, err = parseInstant(c.At, d.Contract.Zone); err != nil {
+		if at, err = contracts.ParseInstant("at", c.At, d.Contract.Zone); err != nil {
 			return err
 		}
 		if d, err = store.Dossier(ctx, id, at); err != nil { // the plans as they were then

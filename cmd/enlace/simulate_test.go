@@ -218,41 +218,4 @@ func TestDocumentedDecisionTable(t *testing.T) {
 			t.Errorf("exit %d\n%s%s", code, out, errOut)
 		}
 	}
-	// Every type of event, section and parameter that the program knows is documented.
-	doc := string(text)
-	for name := range factNames {
-		if !strings.Contains(doc, "`"+name+"`") {
-			t.Errorf("the event %s is not documented", name)
-		}
-	}
-}
-
-func FuzzDecisionTable(f *testing.F) {
-	golden, err := os.ReadFile(goldenTable)
-	if err != nil {
-		f.Fatal(err)
-	}
-	// Every section by itself, so that a try takes milliseconds.
-	for section := range strings.SplitSeq(string(golden), "\n- id: ") {
-		f.Add([]byte("cases:\n- id: " + section))
-	}
-	head, _, _ := strings.Cut(string(golden), "\ncases:")
-	f.Add([]byte(head))
-	_, arithmetic, _ := strings.Cut(string(golden), "\ndue_date_cases:")
-	for section := range strings.SplitSeq("due_date_cases:"+arithmetic, "\n\n") {
-		f.Add([]byte(section))
-	}
-	f.Add([]byte(failingTable))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) > 8<<10 {
-			return
-		}
-		table, err := parseTable(b)
-		if err != nil {
-			return
-		}
-		for _, row := range table.rows() {
-			row.check()
-		}
-	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"enlace/admin"
 	adminpg "enlace/admin/pg"
+	"enlace/contracts"
 	contractspg "enlace/contracts/pg"
 	"enlace/nas"
 	"enlace/radius"
@@ -56,7 +57,7 @@ func (c *whoCmd) Run(ctx context.Context, cfg *Config, out io.Writer) error {
 	if q.Address, q.Port, err = radius.ParseAddressPort(c.Address); err != nil {
 		return err
 	}
-	if q.At, err = parseInstant(c.At, zone); err != nil {
+	if q.At, err = contracts.ParseInstant("at", c.At, zone); err != nil {
 		return err
 	}
 	reason, err := admin.SearchReason(c.Reason)
