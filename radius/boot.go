@@ -1,5 +1,14 @@
 package radius
 
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"enlace/nas"
+)
+
 // End closes a session that a boot which named itself with identifier (empty: the whole device) ended, and tells whether
 // it did.
 func (b Boot) End(identifier string, s *Session) bool {
@@ -10,22 +19,85 @@ func (b Boot) End(identifier string, s *Session) bool {
 	return !s.Open()
 }
 
-// bootAtOnce is how many sessions an Accounting-On or -Off ends before anything else happens. Those of a device with more
-// are ended while other records are folded.
-const bootAtOnce = 2000
+const (
+	// bootAtOnce is how many sessions a table has at most whose boots end sessions before anything else happens. In a
+	// larger one they are ended while other records are folded.
+	bootAtOnce = 2000
+	// bootsWaiting is how many access servers may have begun anew while the table is gone through: those beyond it are
+	// waited for.
+	bootsWaiting = 1024
+)
+
+// booting is the boots whose sessions are still to be ended. One goroutine goes through the table for all of them at
+// once, however many there are.
+type booting struct {
+	busy atomic.Bool // there are some, or they are being worked on
+
+	mu      sync.Mutex
+	room    *sync.Cond // the goroutine has taken what waited; nil until there was need
+	waiting map[bootKey]lateBoot
+}
+
+type bootKey struct {
+	device     nas.DeviceID
+	identifier string
+}
+
+type lateBoot struct {
+	Boot
+	received time.Time
+}
 
 // boot ends the sessions that an Accounting-On or -Off ends.
 func (t *Sessions) boot(r *Record) Change {
 	t.boots.Note(r)
-	if t.CountOf(r.Key.Device) <= bootAtOnce {
-		return t.endOf(r)
+	switch {
+	case t.CountOf(r.Key.Device) == 0:
+		return Unchanged
+	case t.Count() <= bootAtOnce:
+		return t.endOf(map[bootKey]lateBoot{{r.Key.Device, r.NASIdentifier}: {BootOf(r), r.Received}})
 	}
-	t.booting.Add(1)
-	go func(r Record) {
-		defer t.booting.Add(-1)
-		t.endOf(&r)
-	}(*r)
+	t.bootLater(bootKey{r.Key.Device, r.NASIdentifier}, lateBoot{BootOf(r), r.Received})
 	return Closed
+}
+
+func (t *Sessions) bootLater(k bootKey, b lateBoot) {
+	q := &t.booting
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.room == nil {
+		q.room = sync.NewCond(&q.mu)
+	}
+	for len(q.waiting) >= bootsWaiting {
+		q.room.Wait()
+	}
+	if q.waiting == nil {
+		q.waiting = map[bootKey]lateBoot{}
+	}
+	if known, ok := q.waiting[k]; !ok || b.At.After(known.At) {
+		q.waiting[k] = b
+	}
+	if q.busy.CompareAndSwap(false, true) {
+		go t.bootAll()
+	}
+}
+
+// bootAll ends what waiting boots end until there are none.
+func (t *Sessions) bootAll() {
+	q := &t.booting
+	for {
+		q.mu.Lock()
+		boots := q.waiting
+		q.waiting = nil
+		q.room.Broadcast()
+		if len(boots) == 0 {
+			q.busy.Store(false)
+			q.mu.Unlock()
+			return
+		}
+		q.mu.Unlock()
+		t.endOf(boots)
+	}
 }
 
 // bootFirst ends the session of a record before the record is folded, when an earlier boot should have and has not come
@@ -39,15 +111,36 @@ func (t *Sessions) bootFirst(r *Record) {
 	}
 }
 
-// endOf goes through the table and ends what a boot ended.
-func (t *Sessions) endOf(r *Record) Change {
-	b := BootOf(r)
+// doomed reports whether a boot has ended an open session that it has not been come to yet.
+func (t *Sessions) doomed(s *Session) bool {
+	return t.booting.busy.Load() && t.boots.newest(s.Key.Device, s.NASIdentifier).ends(s.NASIdentifier, s)
+}
+
+// endOf goes through the table and ends what boots ended.
+func (t *Sessions) endOf(boots map[bootKey]lateBoot) Change {
+	on := map[nas.DeviceID][]bootKey{}
+	for k := range boots {
+		on[k.device] = append(on[k.device], k)
+	}
+	for _, of := range on {
+		slices.SortFunc(of, func(x, y bootKey) int { return boots[x].At.Compare(boots[y].At) })
+	}
 	change := Unchanged
 	for i := range t.shards {
-		doomed := t.shards[i].openOnes(func(s *Session) bool { return s.Key.Device == r.Key.Device && b.ends(r.NASIdentifier, s) })
+		doomed := t.shards[i].openOnes(func(s *Session) bool {
+			for _, k := range on[s.Key.Device] {
+				if boots[k].ends(k.identifier, s) {
+					return true
+				}
+			}
+			return false
+		})
 		for _, s := range doomed {
-			if t.end(s.Key, r.Received, func(s *Session) bool { return b.End(r.NASIdentifier, s) }) {
-				change = Closed
+			for _, k := range on[s.Key.Device] {
+				b := boots[k]
+				if t.end(s.Key, b.received, func(s *Session) bool { return b.End(k.identifier, s) }) {
+					change = Closed
+				}
 			}
 		}
 	}

@@ -53,7 +53,7 @@ func TestABigBootHoldsNobodyUp(t *testing.T) {
 		}
 	}
 	close(o.let)
-	for deadline := time.Now().Add(time.Minute); table.booting.Load() > 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); table.booting.busy.Load(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the boot does not come to its end")
 		}
@@ -93,7 +93,7 @@ func BenchmarkBoot(b *testing.B) {
 			table.Apply(of(rec(KindStart, 0, 0, 0, 0), 7, fmt.Sprint(i), fmt.Sprint(i)))
 		}
 		b.StartTimer()
-		table.endOf(&Record{Kind: KindOn, Key: nas.SessionKey{Device: 7}, Event: t0.Add(time.Minute), Received: t0.Add(time.Minute)})
+		table.endOf(map[bootKey]lateBoot{{7, ""}: {Boot{t0.Add(time.Minute), ClosedByOn}, t0.Add(time.Minute)}})
 		if table.Count() != 0 {
 			b.Fatal(table.Count())
 		}

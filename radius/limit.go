@@ -243,7 +243,7 @@ func (t *Sessions) appendSome(dst []Session, access contracts.AccessID, login st
 				key = keys.more[i-1]
 			}
 			s, open := t.Get(key)
-			if open = open && !s.Stale() && ownerOf(&s) == o; open {
+			if open = open && !s.Stale() && ownerOf(&s) == o && !t.doomed(&s); open {
 				dst = append(dst, s)
 			}
 			return open

@@ -32,7 +32,7 @@ type Sessions struct {
 	open     atomic.Int64
 	devices  sync.Map // nas.DeviceID -> *life
 	boots    Boots
-	booting  atomic.Int64 // boots whose sessions are still being ended
+	booting  booting
 	observer atomic.Pointer[Observer]
 
 	limiter   atomic.Pointer[Limiter]
@@ -105,7 +105,7 @@ func (t *Sessions) Apply(r *Record) Change {
 	case KindOn, KindOff:
 		return t.boot(r)
 	}
-	if t.booting.Load() > 0 {
+	if t.booting.busy.Load() {
 		t.bootFirst(r)
 	}
 	sh := t.shard(r.Key)
@@ -331,41 +331,6 @@ func (sh *sessionShard) forget(now time.Time) {
 	if n > 0 {
 		sh.ended = slices.Delete(sh.ended, 0, n)
 	}
-}
-
-// Boots is the newest Accounting-On or -Off of each access server. The zero value is ready.
-type Boots struct {
-	mu   sync.RWMutex
-	last map[bootKey]Boot
-}
-
-type bootKey struct {
-	device     nas.DeviceID
-	identifier string
-}
-
-// Note takes an Accounting-On or -Off.
-func (b *Boots) Note(r *Record) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.last == nil {
-		b.last = map[bootKey]Boot{}
-	}
-	k := bootKey{r.Key.Device, r.NASIdentifier}
-	if boot := BootOf(r); boot.At.After(b.last[k].At) {
-		b.last[k] = boot
-	}
-}
-
-// Of is the newest boot of the access server that sent a record; zero when none is known.
-func (b *Boots) Of(r *Record) Boot {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	boot := b.last[bootKey{r.Key.Device, ""}]
-	if own := b.last[bootKey{r.Key.Device, r.NASIdentifier}]; own.At.After(boot.At) {
-		boot = own
-	}
-	return boot
 }
 
 // Collector exposes how many sessions are open on each device, by the device's name.
