@@ -200,5 +200,8 @@ func (a *Accounting) Recover(ctx context.Context, store SessionStore) error {
 	if err != nil {
 		return fmt.Errorf("loading the open sessions: %w", err)
 	}
+	if err := store.LoadBoots(ctx, a.sessions.Boots().Remember); err != nil {
+		return err
+	}
 	return a.replay(ctx, kept)
 }

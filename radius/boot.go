@@ -116,6 +116,9 @@ func (t *Sessions) doomed(s *Session) bool {
 	return t.booting.busy.Load() && t.boots.newest(s.Key.Device, s.NASIdentifier).ends(s.NASIdentifier, s)
 }
 
+// Boots are the boots that the table knows of.
+func (t *Sessions) Boots() *Boots { return &t.boots }
+
 // endOf goes through the table and ends what boots ended.
 func (t *Sessions) endOf(boots map[bootKey]lateBoot) Change {
 	on := map[nas.DeviceID][]bootKey{}

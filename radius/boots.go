@@ -23,9 +23,10 @@ type NamedBoot struct {
 	Boot       Boot
 }
 
+// What is remembered of boots.
 const (
-	bootsMost   = 64             // of one device; beyond them that name which was heard longest ago is forgotten
-	bootMatters = 24 * time.Hour // no record from before a boot is expected so long after it
+	BootsMost   = 64             // of one device; beyond them that name which was heard longest ago is forgotten
+	BootMatters = 24 * time.Hour // no record from before a boot is expected so long after it
 )
 
 // Note takes an Accounting-On or -Off.
@@ -53,8 +54,8 @@ func (b *Boots) Remember(n NamedBoot) {
 			newest = o.Boot.At
 		}
 	}
-	known = slices.DeleteFunc(known, func(o NamedBoot) bool { return newest.Sub(o.Boot.At) > bootMatters })
-	if len(known) > bootsMost {
+	known = slices.DeleteFunc(known, func(o NamedBoot) bool { return newest.Sub(o.Boot.At) > BootMatters })
+	if len(known) > BootsMost {
 		oldest := -1
 		for i, o := range known {
 			if o.Identifier != "" && (oldest < 0 || o.Boot.At.Before(known[oldest].Boot.At)) {

@@ -30,7 +30,7 @@ func TestInventedIdentifiersAreForgotten(t *testing.T) {
 	for range b.All {
 		n++
 	}
-	if n > bootsMost+1 {
+	if n > BootsMost+1 {
 		t.Errorf("%d boots of two devices are remembered", n)
 	}
 	of := func(identifier string) time.Time {
@@ -108,5 +108,23 @@ func TestManyBootsAtOnce(t *testing.T) {
 	})
 	if table.Count() != n/10 || len(open) != 100 || slices.Contains(open, "bras-899") {
 		t.Errorf("%d are open, of %d access servers", table.Count(), len(open))
+	}
+}
+
+// TestASnapshotKnowsOfBoots resumes from a snapshot that was taken after an Accounting-On.
+func TestASnapshotKnowsOfBoots(t *testing.T) {
+	before := NewSessions()
+	before.Apply(bootRecord(7, "bras-1", 60))
+	a, _, sessions := testAccounting(t, nil)
+	if err := a.Resume(t.Context(), nil, slices.Collect(before.Boots().All), a.Place()); err != nil {
+		t.Fatal(err)
+	}
+	for id, at := range map[string]int{"late": 30, "new": 90} {
+		r := of(rec(KindStart, at, 0, 0, 0), 7, id, "ana")
+		r.NASIdentifier = "bras-1"
+		sessions.Apply(r)
+	}
+	if _, open := sessions.Get(nas.SessionKey{Device: 7, ID: "late"}); open || sessions.Count() != 1 {
+		t.Errorf("the late one is open: %v; %d are", open, sessions.Count())
 	}
 }

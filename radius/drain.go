@@ -18,6 +18,8 @@ type SessionStore interface {
 	// LoadOpenSessions calls f for every open session and gives the cursor of the node's journal that goes with them:
 	// zero when the node has stored nothing yet.
 	LoadOpenSessions(ctx context.Context, node string, f func(Session)) (Cursor, error)
+	// LoadBoots calls f for the newest Accounting-On and -Off of every access server, of whichever node.
+	LoadBoots(ctx context.Context, f func(NamedBoot)) error
 	// Store merges the records of a batch into the sessions stored and moves the cursor, all or nothing. Storing the
 	// same records again changes nothing. ended are the last states of the batch's sessions that are not open. An error
 	// that wraps ErrRecordRefused will come again with the same records.
@@ -103,8 +105,10 @@ func (d *Drain) Run(ctx context.Context) error {
 	}
 	var kept Cursor
 	err := d.persist(ctx, func(ctx context.Context) (err error) {
-		kept, err = d.store.LoadOpenSessions(ctx, d.journal.Node(), nil)
-		return err
+		if kept, err = d.store.LoadOpenSessions(ctx, d.journal.Node(), nil); err != nil {
+			return err
+		}
+		return d.store.LoadBoots(ctx, func(NamedBoot) {}) // which the store has to know before it stores what came after them
 	})
 	if err != nil {
 		return err

@@ -18,9 +18,12 @@ type Place struct {
 // Place is where the journal stands: the sessions that the table shows from now on hold every record before it.
 func (a *Accounting) Place() Place { return Place{a.journal.Node(), a.journal.End()} }
 
-// Resume is Recover without storage: it takes the open sessions of a snapshot, and then what the journal has beyond the
+// Resume is Recover without storage: it takes the open sessions and the boots of a snapshot, and then what the journal has beyond the
 // place that was taken before them. Records that they already hold change nothing.
-func (a *Accounting) Resume(ctx context.Context, open []Session, from Place) error {
+func (a *Accounting) Resume(ctx context.Context, open []Session, boots []NamedBoot, from Place) error {
+	for _, b := range boots {
+		a.sessions.boots.Remember(b)
+	}
 	for _, s := range open {
 		a.sessions.Adopt(s)
 	}
@@ -42,6 +45,9 @@ func (a *Accounting) Join(ctx context.Context, store SessionStore) error {
 	})
 	if err != nil {
 		return fmt.Errorf("loading the open sessions: %w", err)
+	}
+	if err := store.LoadBoots(ctx, a.sessions.Boots().Remember); err != nil {
+		return err
 	}
 	a.log.Info().Int("known", before).Int("added", n).Msg("the open sessions are those of the database again")
 	return nil

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,6 +45,7 @@ type snapshotHead struct {
 	Plans   []contracts.Plan
 	Devices []nas.Device
 	Pools   []nas.Pool
+	Boots   []radius.NamedBoot
 }
 
 // snapshotFrame is a part of the file: the head first, then subscribers, sessions and leases, then the end.
@@ -309,7 +311,8 @@ func (s *snapshots) write(ctx context.Context) {
 		return // a database that has lost everything must not take the snapshot with it
 	}
 	began := time.Now()
-	head := &snapshotHead{Taken: now.Add(-age), Journal: s.accounting.Place(), Plans: s.projection.plansNow(), Devices: s.projection.devicesNow(), Pools: s.leases.Pools()}
+	head := &snapshotHead{Taken: now.Add(-age), Journal: s.accounting.Place(), Plans: s.projection.plansNow(), Devices: s.projection.devicesNow(), Pools: s.leases.Pools(),
+		Boots: slices.Collect(s.sessions.Boots().All)}
 	_, err := writeSnapshot(ctx, s.path, s.seal, head, s.projection.directory.All, s.sessions.Open, s.leases.All)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -351,7 +354,7 @@ func (s *snapshots) restore(ctx context.Context) error {
 	}
 	s.projection.restore(found)
 	s.leases.Restore(found.Pools, found.leases)
-	if err := s.accounting.Resume(ctx, found.sessions, found.Journal); err != nil {
+	if err := s.accounting.Resume(ctx, found.sessions, found.Boots, found.Journal); err != nil {
 		return err
 	}
 	s.log.Warn().Time("taken", found.Taken).Int("logins", len(found.subscribers)).Int("sessions", s.sessions.Count()).

@@ -283,7 +283,9 @@ func (f *family) compare(changed []change) []change {
 // boot ends the sessions of an access server that began anew, some thousands at a time. Those that a batch of its own
 // has not stored yet end when they come (radius.Boots).
 func (s *Store) boot(ctx context.Context, tx pgx.Tx, r *radius.Record) error {
-	s.boots.Note(r)
+	if err := s.keepBoot(ctx, tx, r); err != nil {
+		return err
+	}
 	b := radius.BootOf(r)
 	at := binary.BigEndian.AppendUint64(nil, uint64(b.At.UnixMicro()-postgresEpoch))
 	device := binary.BigEndian.AppendUint64(nil, uint64(r.Key.Device))
