@@ -20,21 +20,25 @@ const (
 )
 
 // address puts together in given what a login is given now: the access's own addresses, and for what it has none of
-// those that the device's pools lend. What is in neither the access server chooses. The verdict is about the pools.
-func (w *worker) address(d *device, s *Subscriber, station []byte, now time.Time) LendVerdict {
+// those that the device's pools lend. What is in neither the access server chooses. What the dialect would leave out
+// beside the attributes of the service is not lent either: nobody could use it meanwhile. The verdict is about the pools.
+func (w *worker) address(d *device, s *Subscriber, outcome contracts.Outcome, service, station []byte, now time.Time) LendVerdict {
 	w.given = contracts.Addresses{}
 	if s.Line != nil {
 		w.given = s.Line.Addresses
 	}
-	leases := w.door.leases
-	if d.IPv4Pool != 0 && !w.given.IPv4.IsValid() {
+	if d.IPv4Pool == 0 && d.DelegatedPool == 0 {
+		return Lent
+	}
+	leases, usable := w.door.leases, d.dialect.Given(anyAddress, outcome, hasAttr(service, attrFramedPool))
+	if d.IPv4Pool != 0 && !w.given.IPv4.IsValid() && usable.IPv4.IsValid() {
 		lent, verdict := leases.Lend(d.IPv4Pool, s, station, now)
 		if verdict != Lent {
 			return verdict
 		}
 		w.given.IPv4 = lent.Addr()
 	}
-	if d.DelegatedPool != 0 && !w.given.DelegatedIPv6.IsValid() {
+	if d.DelegatedPool != 0 && !w.given.DelegatedIPv6.IsValid() && usable.DelegatedIPv6.IsValid() {
 		lent, verdict := leases.Lend(d.DelegatedPool, s, station, now)
 		if verdict != Lent {
 			return verdict
@@ -43,6 +47,9 @@ func (w *worker) address(d *device, s *Subscriber, station []byte, now time.Time
 	}
 	return Lent
 }
+
+// anyAddress stands for what a pool could lend.
+var anyAddress = contracts.Addresses{IPv4: netip.IPv4Unspecified(), DelegatedIPv6: netip.PrefixFrom(netip.IPv6Unspecified(), 56)}
 
 // appendAddresses appends what address has put together after the attributes of the service, which say whether the
 // service brings a pool of its own.

@@ -87,7 +87,7 @@ func (w *worker) authenticate(d *device, v View, p *packet, digest uint64) []byt
 			return w.refuse(d, v, &a, p, digest, BindingMismatch, detail)
 		}
 	}
-	switch w.address(d, s, a.callingStation, p.now) {
+	switch w.address(d, s, g.service.Outcome, attrs, a.callingStation, p.now) {
 	case LendLater: // the reserve is filled within moments, and the access server asks again
 		series.dropped[dropPool].Inc()
 		return nil

@@ -28,9 +28,9 @@ const (
 	// leaseMargin is how long before its end a lease is no longer relied upon: clocks differ, and what this node does
 	// reaches the database later.
 	leaseMargin = 15 * time.Minute
-	// reserveFor is how long the places that a node holds in reserve are its own; it renews that in time. After it has
-	// died they are free again.
-	reserveFor = 2 * time.Hour
+	// reserveMargin is how long before its end nothing is given out of a reserve any more, for the same reasons; what was
+	// given just before it is recorded by then.
+	reserveMargin = 2 * time.Minute
 	// grantedFor is how long a place counts as used by whoever was given it, although no session has been seen yet.
 	grantedFor = time.Minute
 
@@ -64,7 +64,7 @@ type leasePool struct {
 	reserveUntil time.Time
 	exhausted    bool // the database had no place left when it was last asked
 	dirty        map[leaseKey]struct{}
-	asked        time.Time // when that was; by the machine's clock, of the refilling goroutine only
+	asked        time.Time // when that was; of the refilling goroutine only
 }
 
 type leaseShard struct {
@@ -278,7 +278,7 @@ func (l *Leases) pop(p *leasePool, now time.Time) (uint32, LendVerdict) {
 		l.kick()
 	}
 	switch {
-	case n > 0 && p.reserveUntil.Sub(now) > leaseMargin:
+	case n > 0 && p.reserveUntil.Sub(now) > reserveMargin:
 		place := p.reserve[n-1]
 		p.reserve = p.reserve[:n-1]
 		return place, Lent

@@ -2,8 +2,13 @@ package radius
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	layeh "layeh.com/radius"
 
 	"enlace/contracts"
 	"enlace/nas"
@@ -19,7 +24,7 @@ func TestAPoolGrowsWhileItLends(t *testing.T) {
 		for place := range uint32(400) {
 			p.reserve = append(p.reserve, place)
 		}
-		p.reserveUntil = t0.Add(reserveFor)
+		p.reserveUntil = t0.Add(time.Hour)
 		var mu sync.Mutex
 		lent := map[contracts.AccessID]netip.Prefix{}
 		var lending sync.WaitGroup
@@ -56,6 +61,49 @@ func TestAPoolGrowsWhileItLends(t *testing.T) {
 		}
 		if n := len(p.reserve) + len(lent); n != 400 {
 			t.Fatalf("of 400 places %d are in reserve or lent", n)
+		}
+	}
+}
+
+// A walled login is lent nothing that its service does not let it use: an address beside the garden's own pool, a prefix
+// where IPv6 cannot be walled.
+func TestAWalledLoginTakesNoLeaseThatItCannotUse(t *testing.T) {
+	for _, c := range []struct {
+		dialect, pool string
+		want          string // of what the login that has it all and the walled one are lent
+	}{
+		{"accel-ppp", "garden", "ana@isp v4, ana@isp v6, eva v6"},
+		{"accel-ppp", "", "ana@isp v4, ana@isp v6, eva v4, eva v6"},
+		{"mikrotik", "", "ana@isp v4, ana@isp v6, eva v4"},
+	} {
+		config := doorConfig()
+		device := doorDevice()
+		device.Dialect, device.IPv4Pool, device.DelegatedPool = c.dialect, 1, 2
+		config.Devices = NewDeviceTable([]nas.Device{device})
+		config.Garden.Pool = c.pool
+		config.Leases = NewLeases(time.Hour, 0, NewSessions())
+		config.Leases.SetPools([]nas.Pool{{ID: 1, Name: "v4", Bits: 32, Ranges: []netip.Prefix{netip.MustParsePrefix("100.64.0.0/24")}},
+			{ID: 2, Name: "v6", Bits: 56, Ranges: []netip.Prefix{netip.MustParsePrefix("2001:db8::/48")}}})
+		for _, p := range *config.Leases.pools.Load() {
+			p.reserve, p.reserveUntil = []uint32{1, 2, 3, 4}, doorNow.Add(time.Hour)
+		}
+		w := newHandler(t, config)
+		for _, login := range []string{"ana@isp", "eva"} {
+			if code := layeh.Code(at(w.give(request(t, user(login), pap("secret-"+login))), 0)); code != layeh.CodeAccessAccept {
+				t.Fatalf("%s, pool %q: %s gets %v", c.dialect, c.pool, login, code)
+			}
+		}
+		var lent []string
+		for l := range config.Leases.All {
+			for _, login := range []string{"ana@isp", "eva"} {
+				if config.Directory.Lookup([]byte(login)).Access == l.Access {
+					lent = append(lent, login+" v"+map[bool]string{true: "4", false: "6"}[l.Prefix.Addr().Is4()])
+				}
+			}
+		}
+		slices.Sort(lent)
+		if got := strings.Join(lent, ", "); got != c.want {
+			t.Errorf("%s, pool of the garden %q: lent are %s; want %s", c.dialect, c.pool, got, c.want)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"enlace/contracts"
 	"enlace/nas"
 )
 
@@ -18,13 +19,19 @@ type LeaseStore interface {
 	// mark to go on from; a lease may be told twice.
 	LeasesSince(ctx context.Context, mark time.Time, f func(Lease)) (time.Time, error)
 	// Reserve claims up to n places of a pool for a node until an instant, and returns those that are now its own: never
-	// used ones first, then those whose lease ended before now.
-	Reserve(ctx context.Context, node string, p *nas.Pool, n int, now, until time.Time) ([]netip.Prefix, error)
-	// KeepReserve renews what a node holds in reserve.
-	KeepReserve(ctx context.Context, node string, held []netip.Prefix, until time.Time) error
-	// KeepLeases records leases, and returns those that could not be: the place is somebody else's, or the access has
-	// another place in that slot.
-	KeepLeases(ctx context.Context, node string, now time.Time, leases []Lease) (lost []Lease, err error)
+	// used ones first, then those whose lease ended before now, and, with lapsed, those that other nodes held in reserve
+	// and did not renew in time. No place is claimed that an open session has.
+	Reserve(ctx context.Context, node string, p *nas.Pool, n int, lapsed bool, now, until time.Time) ([]netip.Prefix, error)
+	// KeepReserve renews what a node holds in reserve, and returns what of it is still its own.
+	KeepReserve(ctx context.Context, node string, held []netip.Prefix, until time.Time) ([]netip.Prefix, error)
+	// KeepLeases records leases, and returns those that could not be: taken, because the place is another access's or
+	// another node's, and filled, because the access has another place in that slot.
+	KeepLeases(ctx context.Context, node string, now time.Time, leases []Lease) (taken, filled []Lease, err error)
+	// LeasesOf calls f for every lease of an access in a pool.
+	LeasesOf(ctx context.Context, pool nas.PoolID, access contracts.AccessID, f func(Lease)) error
+	// EndReserve ends what a node's earlier run held in reserve: that run is over, and whatever it lent is seen by now
+	// or will be soon.
+	EndReserve(ctx context.Context, node string, now time.Time) error
 	// ReleaseReserve gives back what a node holds in reserve.
 	ReleaseReserve(ctx context.Context, node string, now time.Time) error
 }
@@ -32,29 +39,53 @@ type LeaseStore interface {
 // LeaseKeeper is the work beside the hot path: it keeps the leases of memory and of storage in step.
 type LeaseKeeper struct {
 	*Leases
-	store LeaseStore
-	node  string
-	now   func() time.Time
-	log   zerolog.Logger
+	store   LeaseStore
+	node    string
+	reserve time.Duration
+	now     func() time.Time
+	log     zerolog.Logger
 
 	mark                     time.Time // of the storage
+	reached                  time.Time // since when the storage has answered every round; zero: it does not
+	ended                    bool      // what an earlier run held in reserve is ended
 	listened, swept, renewed time.Time // by the machine's clock
 	complained               time.Time
+	strange                  map[strangeLease]time.Time // when it was last tried to record
+	news                     int                        // of strange, since it was last said
+}
+
+// strangeLease is what a session has though it is lent to somebody else, or held by another node.
+type strangeLease struct {
+	what   netip.Prefix
+	access contracts.AccessID
 }
 
 const (
 	listenEvery   = 5 * time.Second  // for what other nodes did
 	sweepEvery    = 60 * time.Second // renewing the leases of open sessions
-	renewEvery    = 20 * time.Minute // renewing the reserve
+	strangeEvery  = 5 * time.Minute  // trying again to record what was somebody else's
 	askEvery      = time.Second      // for an unknown pool, and for places of an exhausted one
 	keepBatch     = 5000
 	complainEvery = time.Minute
+
+	// returnGrace is how long the storage must have been there before the reserve of a node that did not renew it counts
+	// as that of a dead one: after an outage all nodes need a moment to record what they lent meanwhile.
+	returnGrace = 2 * time.Minute
+
+	// LeastReserveHold is the least that NewLeaseKeeper can work with.
+	LeastReserveHold = 10 * time.Minute
 )
 
-// NewLeaseKeeper keeps leases in a storage on behalf of a node. now is the clock by which leases end.
-func NewLeaseKeeper(l *Leases, store LeaseStore, node string, now func() time.Time, log zerolog.Logger) *LeaseKeeper {
-	return &LeaseKeeper{Leases: l, store: store, node: node, now: now, log: log}
+// NewLeaseKeeper keeps leases in a storage on behalf of a node. now is the clock by which leases end. reserve is how long
+// the places that the node holds in reserve are its own when it cannot renew that: so long it lends out of it without the
+// storage, and so long nobody else does after it has died.
+func NewLeaseKeeper(l *Leases, store LeaseStore, node string, reserve time.Duration, now func() time.Time, log zerolog.Logger) *LeaseKeeper {
+	return &LeaseKeeper{Leases: l, store: store, node: node, reserve: max(reserve, LeastReserveHold), now: now, log: log,
+		strange: map[strangeLease]time.Time{}}
 }
+
+// renewEvery is how often the reserve is renewed.
+func (w *LeaseKeeper) renewEvery() time.Duration { return min(w.reserve/6, 20*time.Minute) }
 
 // Run keeps until ctx ends, and then gives the reserve back. With the storage away what is at hand is lent, and recorded
 // when it returns.
@@ -96,6 +127,17 @@ func (w *LeaseKeeper) Release(ctx context.Context) error {
 func (w *LeaseKeeper) Round(ctx context.Context, all bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+	if now := w.now(); w.reached.IsZero() || now.Before(w.reached) {
+		w.reached = now
+	}
+	err := w.round(ctx, all)
+	if err != nil {
+		w.reached = time.Time{}
+	}
+	return err
+}
+
+func (w *LeaseKeeper) round(ctx context.Context, all bool) error {
 	due, first := all || time.Since(w.swept) >= sweepEvery, w.swept.IsZero()
 	if due && !first { // before the storage is asked: with it away open sessions keep what they have
 		w.sweep()
@@ -124,7 +166,13 @@ func (w *LeaseKeeper) Round(ctx context.Context, all bool) error {
 			p.forget(w.now())
 		}
 	}
-	renew := all || time.Since(w.renewed) >= renewEvery
+	if !w.ended {
+		if err := w.store.EndReserve(ctx, w.node, w.now()); err != nil {
+			return err
+		}
+		w.ended = true
+	}
+	renew := all || time.Since(w.renewed) >= w.renewEvery()
 	if err := w.refill(ctx, renew); err != nil {
 		return err
 	}
@@ -174,16 +222,23 @@ func (w *LeaseKeeper) record(ctx context.Context) error {
 			if len(batch) == 0 {
 				break
 			}
-			lost, err := w.store.KeepLeases(ctx, w.node, w.now(), batch)
+			taken, filled, err := w.store.KeepLeases(ctx, w.node, w.now(), batch)
 			if err != nil {
 				p.again(batch)
 				return err
 			}
-			for _, s := range lost {
-				w.lost(p, s)
+			for _, s := range taken {
+				w.taken(p, s)
+			}
+			for i, s := range filled {
+				if err := w.filled(ctx, p, s); err != nil {
+					p.again(filled[i:])
+					return err
+				}
 			}
 		}
 	}
+	w.tellStrange()
 	return nil
 }
 
@@ -217,30 +272,81 @@ func (p *leasePool) again(batch []Lease) {
 	}
 }
 
-// lost moves a lease whose slot another node has filled to the next one; a place that is somebody else's is forgotten.
-func (w *LeaseKeeper) lost(p *leasePool, s Lease) {
+// remove forgets a lease, unless the access has another place in its slot by now.
+func (p *leasePool) remove(s Lease) (was lease, ok bool) {
 	sh := p.shard(s.Access)
 	place, _ := p.PlaceOf(s.Prefix)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	key := leaseKey{s.Access, s.Slot}
-	have, ok := sh.by[key]
-	if !ok || have.place != place {
-		return
+	was, ok = sh.by[key]
+	if !ok || was.place != place {
+		return was, false
 	}
 	delete(sh.by, key)
 	p.leased.Add(-1)
-	for slot := s.Slot + 1; slot < maxSlots; slot++ {
-		next := leaseKey{s.Access, slot}
-		if _, taken := sh.by[next]; !taken {
-			sh.by[next] = have
+	return was, true
+}
+
+// taken forgets a lease whose place is somebody else's.
+func (w *LeaseKeeper) taken(p *leasePool, s Lease) {
+	if _, ok := p.remove(s); ok {
+		w.stranger(s)
+	}
+}
+
+// stranger notes that an access has a place that it does not hold. While its session is open it is tried again now and
+// then to have it be its own: the node that held it may be dead.
+func (w *LeaseKeeper) stranger(s Lease) {
+	key := strangeLease{s.Prefix, s.Access}
+	if _, known := w.strange[key]; !known {
+		w.conflicts.Inc()
+		w.news++
+	}
+	w.strange[key] = w.now()
+}
+
+// filled moves a lease whose slot another node has filled to one that is free there and here.
+func (w *LeaseKeeper) filled(ctx context.Context, p *leasePool, s Lease) error {
+	var there []Lease
+	if err := w.store.LeasesOf(ctx, s.Pool, s.Access, func(l Lease) { there = append(there, l) }); err != nil {
+		return err
+	}
+	was, ok := p.remove(s)
+	if !ok {
+		return nil
+	}
+	for _, l := range there {
+		w.put(l)
+	}
+	sh := p.shard(s.Access)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for slot := range uint8(maxSlots) {
+		key := leaseKey{s.Access, slot}
+		if _, used := sh.by[key]; !used {
+			sh.by[key] = was
 			p.leased.Add(1)
-			w.note(p, next)
-			return
+			w.note(p, key)
+			return nil
 		}
 	}
-	w.conflicts.Inc()
-	w.log.Warn().Int64("access", int64(s.Access)).Stringer("address", s.Prefix).Msg("an address of a pool was given that is not free; the next login gets another")
+	w.stranger(s)
+	return nil
+}
+
+// tellStrange says once of each address, in one line for all, what is in use without being lent.
+func (w *LeaseKeeper) tellStrange() {
+	if w.news == 0 || time.Since(w.complained) < complainEvery {
+		return
+	}
+	for key := range w.strange {
+		w.complained = time.Now()
+		w.log.Warn().Int("addresses", w.news).Stringer("one", key.what).Int64("its_access", int64(key.access)).
+			Msg("addresses of pools are in use that are lent to others or held by another node; the next login gets another")
+		break
+	}
+	w.news = 0
 }
 
 // sweep renews the leases of open sessions, and takes in what sessions have though it was not lent to them.
@@ -248,6 +354,11 @@ func (w *LeaseKeeper) sweep() {
 	pools := *w.pools.Load()
 	if len(pools) == 0 {
 		return
+	}
+	for key, tried := range w.strange { // those whose sessions have ended
+		if w.now().Sub(tried).Abs() > 3*strangeEvery {
+			delete(w.strange, key)
+		}
 	}
 	for s := range w.sessions.Open {
 		if s.Access == 0 {
@@ -292,8 +403,7 @@ func (w *LeaseKeeper) renew(p *leasePool, s *Session, what netip.Prefix) {
 			return
 		}
 	}
-	if free < 0 {
-		w.conflicts.Inc()
+	if tried, strange := w.strange[strangeLease{what, s.Access}]; strange && w.now().Sub(tried).Abs() < strangeEvery || free < 0 {
 		return
 	}
 	p.mu.Lock()
@@ -314,22 +424,26 @@ func (w *LeaseKeeper) refill(ctx context.Context, renew bool) error {
 		held, missing, until := slices.Clone(p.reserve), p.target()-len(p.reserve), p.reserveUntil
 		p.mu.Unlock()
 		now := w.now()
-		if lapsed := until.Sub(now) < leaseMargin; lapsed && len(held) > 0 { // a long absence, or the clock was moved
+		if lapsed := until.Sub(now) < reserveMargin; lapsed && len(held) > 0 { // a long absence, or the clock was moved
 			p.mu.Lock()
 			p.reserve = nil
 			p.mu.Unlock()
 			held, missing = nil, p.target()
 		}
-		next := now.Add(reserveFor)
+		next := now.Add(w.reserve)
 		if renew && len(held) > 0 {
-			if err := w.store.KeepReserve(ctx, w.node, prefixesOf(p, held), next); err != nil {
+			kept, err := w.store.KeepReserve(ctx, w.node, prefixesOf(p, held), next)
+			if err != nil {
 				return err
+			}
+			if len(kept) < len(held) {
+				p.drop(held, kept)
 			}
 		} else if len(held) > 0 {
 			next = until
 		}
-		if (missing > p.target()/2 || len(held) == 0) && time.Since(p.asked) >= askEvery {
-			got, err := w.store.Reserve(ctx, w.node, &p.Pool, missing, now, now.Add(reserveFor))
+		if (missing > p.target()/2 || len(held) == 0) && now.Sub(p.asked).Abs() >= askEvery {
+			got, err := w.store.Reserve(ctx, w.node, &p.Pool, missing, now.Sub(w.reached) >= returnGrace, now, now.Add(w.reserve))
 			if err != nil {
 				return err
 			}
@@ -340,7 +454,7 @@ func (w *LeaseKeeper) refill(ctx context.Context, renew bool) error {
 				}
 			}
 			if p.exhausted = len(got) == 0; p.exhausted {
-				p.asked = time.Now()
+				p.asked = now
 			}
 			p.mu.Unlock()
 		}
@@ -349,6 +463,22 @@ func (w *LeaseKeeper) refill(ctx context.Context, renew bool) error {
 		p.mu.Unlock()
 	}
 	return nil
+}
+
+// drop takes out of the reserve what was held and is not kept; some of it may have been lent meanwhile.
+func (p *leasePool) drop(held []uint32, kept []netip.Prefix) {
+	gone := make(map[uint32]bool, len(held))
+	for _, place := range held {
+		gone[place] = true
+	}
+	for _, prefix := range kept {
+		if place, ok := p.PlaceOf(prefix); ok {
+			delete(gone, place)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reserve = slices.DeleteFunc(p.reserve, func(place uint32) bool { return gone[place] })
 }
 
 func prefixesOf(p *leasePool, places []uint32) []netip.Prefix {

@@ -299,7 +299,7 @@ func (n *node) close() {
 func (n *node) lend(ctx context.Context) {
 	select {
 	case <-n.loaded:
-		radius.NewLeaseKeeper(n.leases, n.stores.sessions, n.journal.Node(), n.clock.Now, n.log).Run(ctx)
+		radius.NewLeaseKeeper(n.leases, n.stores.sessions, n.journal.Node(), n.cfg.PoolReserveHold, n.clock.Now, n.log).Run(ctx)
 	case <-ctx.Done():
 	}
 }

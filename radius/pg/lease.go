@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -60,7 +61,7 @@ func (s *Store) LeasesSince(ctx context.Context, mark time.Time, f func(radius.L
 const freeAfter = 5 * time.Minute
 
 // Reserve implements radius.LeaseStore. Places that are an access's own in any case (access_address) are passed over.
-func (s *Store) Reserve(ctx context.Context, node string, p *nas.Pool, n int, now, until time.Time) (got []netip.Prefix, err error) {
+func (s *Store) Reserve(ctx context.Context, node string, p *nas.Pool, n int, lapsed bool, now, until time.Time) (got []netip.Prefix, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		var next int64
 		if err := tx.QueryRow(ctx, `select next_place from address_pool where id = $1 for update`, int64(p.ID)).Scan(&next); err != nil {
@@ -84,10 +85,12 @@ func (s *Store) Reserve(ctx context.Context, node string, p *nas.Pool, n int, no
 			update address_lease l set node = $1, access_id = null, slot = 0, until = $2, updated_at = clock_timestamp()
 			from (
 				select prefix from address_lease c
-				where pool_id = $3 and until < $4 and not exists (select from access_address a where a.prefix && c.prefix)
+				where pool_id = $3 and until < $4 and (access_id is not null or node in ('', $1) or $6)
+					and not exists (select from access_address a where a.prefix && c.prefix)
+					and not exists (select from connection_open o where o.address = c.prefix and o.kind in ('ipv4', 'ipv6_delegated'))
 				order by until limit $5 for update skip locked
 			) free
-			where l.prefix = free.prefix returning l.prefix`, node, until, int64(p.ID), now.Add(-freeAfter), n)
+			where l.prefix = free.prefix returning l.prefix`, node, until, int64(p.ID), now.Add(-freeAfter), n, lapsed)
 		if err != nil {
 			return err
 		}
@@ -101,11 +104,43 @@ func (s *Store) Reserve(ctx context.Context, node string, p *nas.Pool, n int, no
 }
 
 // KeepReserve implements radius.LeaseStore.
-func (s *Store) KeepReserve(ctx context.Context, node string, held []netip.Prefix, until time.Time) error {
-	_, err := s.pool.Exec(ctx, `update address_lease set until = $3, updated_at = clock_timestamp() where prefix = any($2::cidr[]) and node = $1 and access_id is null`,
-		node, held, until)
+func (s *Store) KeepReserve(ctx context.Context, node string, held []netip.Prefix, until time.Time) ([]netip.Prefix, error) {
+	rows, err := s.pool.Query(ctx, `update address_lease set until = $3, updated_at = clock_timestamp()
+		where prefix = any($2::cidr[]) and node = $1 and access_id is null returning prefix`, node, held, until)
+	var kept []netip.Prefix
+	if err == nil {
+		kept, err = pgx.CollectRows(rows, pgx.RowTo[netip.Prefix])
+	}
 	if err != nil {
-		return fmt.Errorf("keeping the reserve of the pools: %w", err)
+		return nil, fmt.Errorf("keeping the reserve of the pools: %w", err)
+	}
+	return kept, nil
+}
+
+// EndReserve implements radius.LeaseStore. Others may have the places freeAfter later: a session that began in the last
+// moments of that run is known by then.
+func (s *Store) EndReserve(ctx context.Context, node string, now time.Time) error {
+	_, err := s.pool.Exec(ctx, `update address_lease set until = $2, updated_at = clock_timestamp() where node = $1 and access_id is null and until > $2`, node, now)
+	if err != nil {
+		return fmt.Errorf("ending the reserve of an earlier run: %w", err)
+	}
+	return nil
+}
+
+// LeasesOf implements radius.LeaseStore.
+func (s *Store) LeasesOf(ctx context.Context, pool nas.PoolID, access contracts.AccessID, f func(radius.Lease)) error {
+	rows, err := s.pool.Query(ctx, `select prefix, slot, until from address_lease where pool_id = $1 and access_id = $2`, int64(pool), int64(access))
+	if err != nil {
+		return fmt.Errorf("reading the leases of an access: %w", err)
+	}
+	l := radius.Lease{Pool: pool, Access: access}
+	var slot int16
+	if _, err = pgx.ForEachRow(rows, []any{&l.Prefix, &slot, &l.Until}, func() error {
+		l.Slot = uint8(slot)
+		f(l)
+		return nil
+	}); err != nil {
+		return fmt.Errorf("reading the leases of an access: %w", err)
 	}
 	return nil
 }
@@ -120,29 +155,30 @@ func (s *Store) ReleaseReserve(ctx context.Context, node string, now time.Time) 
 }
 
 // KeepLeases implements radius.LeaseStore.
-func (s *Store) KeepLeases(ctx context.Context, node string, now time.Time, leases []radius.Lease) (lost []radius.Lease, err error) {
+func (s *Store) KeepLeases(ctx context.Context, node string, now time.Time, leases []radius.Lease) (taken, filled []radius.Lease, err error) {
 	kept, err := s.keepLeases(ctx, node, now, leases)
 	if isUniqueViolation(err) && len(leases) > 1 { // one of them is in a slot that another node has filled: find it
-		half := len(leases) / 2
-		first, err := s.KeepLeases(ctx, node, now, leases[:half])
-		if err != nil {
-			return nil, err
+		for half := range slices.Chunk(leases, (len(leases)+1)/2) {
+			t, f, err := s.KeepLeases(ctx, node, now, half)
+			if err != nil {
+				return nil, nil, err
+			}
+			taken, filled = append(taken, t...), append(filled, f...)
 		}
-		second, err := s.KeepLeases(ctx, node, now, leases[half:])
-		return append(first, second...), err
+		return taken, filled, nil
 	}
 	if isUniqueViolation(err) {
-		return leases, nil
+		return nil, leases, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("keeping leases: %w", err)
+		return nil, nil, fmt.Errorf("keeping leases: %w", err)
 	}
 	for _, l := range leases {
 		if !kept[l.Prefix] {
-			lost = append(lost, l)
+			taken = append(taken, l)
 		}
 	}
-	return lost, nil
+	return taken, nil, nil
 }
 
 func isUniqueViolation(err error) bool {

@@ -2,10 +2,9 @@ package pg_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/rs/zerolog"
-	"pgregory.net/rapid"
 
 	"enlace/contracts"
 	"enlace/nas"
@@ -26,6 +24,32 @@ import (
 type lender struct {
 	*radius.LeaseKeeper
 	sessions *radius.Sessions
+	name     string
+	line     *line // to the database
+}
+
+// line is a node's connection to the database.
+type line struct {
+	*pg.Store
+	cutUntil time.Time // zero: it is there
+	kept     int       // writes of leases
+}
+
+var errCut = errors.New("the database cannot be reached")
+
+func (l *line) Pools(ctx context.Context) ([]nas.Pool, error) {
+	if !l.cutUntil.IsZero() {
+		return nil, errCut
+	}
+	return l.Store.Pools(ctx)
+}
+
+func (l *line) KeepLeases(ctx context.Context, node string, now time.Time, leases []radius.Lease) ([]radius.Lease, []radius.Lease, error) {
+	if !l.cutUntil.IsZero() {
+		return nil, nil, errCut
+	}
+	l.kept++
+	return l.Store.KeepLeases(ctx, node, now, leases)
 }
 
 // lending is pools in a database with nodes that lend from them, on one clock.
@@ -37,7 +61,10 @@ type lending struct {
 	began int
 }
 
-const leaseHold = 72 * time.Hour
+const (
+	leaseHold   = 72 * time.Hour
+	reserveHold = 30 * time.Minute
+)
 
 func newLending(t testing.TB, nodes int, ranges ...string) *lending {
 	t.Helper()
@@ -62,9 +89,14 @@ func newLending(t testing.TB, nodes int, ranges ...string) *lending {
 // node is a node that has just begun.
 func (l *lending) node() *lender {
 	l.began++
+	return l.run(fmt.Sprint("node ", l.began))
+}
+
+// run is a node that begins again.
+func (l *lending) run(name string) *lender {
 	sessions := radius.NewSessions()
-	leases := radius.NewLeases(leaseHold, 0, sessions)
-	return &lender{radius.NewLeaseKeeper(leases, l.store, fmt.Sprint("node ", l.began), func() time.Time { return l.clock }, zerolog.Nop()), sessions}
+	leases, line := radius.NewLeases(leaseHold, 0, sessions), &line{Store: l.store}
+	return &lender{radius.NewLeaseKeeper(leases, line, name, reserveHold, func() time.Time { return l.clock }, zerolog.Nop()), sessions, name, line}
 }
 
 type fatal interface {
@@ -152,7 +184,7 @@ func TestPoolsEndAndBeginAgain(t *testing.T) {
 		l.clock = l.clock.Add(leaseHold / 2)
 		l.round(t, n)
 	}
-	time.Sleep(1100 * time.Millisecond) // an exhausted pool is asked again once a second
+	l.clock = l.clock.Add(time.Second) // an exhausted pool is asked again once a second
 	for access := 11; access <= 17; access++ {
 		l.round(t, n)
 		if p := l.lend(t, n, 1, access, "mac"); p == first {
@@ -175,10 +207,10 @@ type lendMeanwhile struct {
 	lend func(nas.PoolID)
 }
 
-func (s *lendMeanwhile) KeepLeases(ctx context.Context, node string, now time.Time, leases []radius.Lease) ([]radius.Lease, error) {
-	lost, err := s.Store.KeepLeases(ctx, node, now, leases)
+func (s *lendMeanwhile) KeepLeases(ctx context.Context, node string, now time.Time, leases []radius.Lease) ([]radius.Lease, []radius.Lease, error) {
+	taken, filled, err := s.Store.KeepLeases(ctx, node, now, leases)
 	s.lend(3 - leases[0].Pool)
-	return lost, err
+	return taken, filled, err
 }
 
 // What a node that ends lends last must not be given back with its reserve.
@@ -186,7 +218,7 @@ func TestTheReserveIsGivenBackAfterWhatWasLentIsRecorded(t *testing.T) {
 	l := newLending(t, 0, "100.64.0.0/26", "100.65.0.0/26")
 	during := &lendMeanwhile{Store: l.store, lend: func(nas.PoolID) {}}
 	leases := radius.NewLeases(leaseHold, 0, radius.NewSessions())
-	n := &lender{radius.NewLeaseKeeper(leases, during, "ends", func() time.Time { return l.clock }, zerolog.Nop()), nil}
+	n := &lender{LeaseKeeper: radius.NewLeaseKeeper(leases, during, "ends", reserveHold, func() time.Time { return l.clock }, zerolog.Nop())}
 	l.round(t, n)
 	lent := map[netip.Prefix]int{}
 	for pool := range nas.PoolID(2) {
@@ -234,92 +266,6 @@ func TestStaticAddressesAreNotLent(t *testing.T) {
 	if p, verdict := n.Lend(1, subscriber(4), nil, l.clock); verdict == radius.Lent {
 		t.Errorf("a fourth was lent %s", p)
 	}
-}
-
-// Whatever nodes do, die and come back, no two accesses have one place at once, and none is lost for good.
-func TestNoPlaceIsLentTwice(t *testing.T) {
-	const places, accesses = 32, 60
-	l := newLending(t, 0, "192.0.2.0/27")
-	rapid.Check(t, func(rt *rapid.T) {
-		if _, err := l.pool.Exec(context.Background(), `truncate address_lease; update address_pool set next_place = 0`); err != nil {
-			rt.Fatal(err)
-		}
-		l.clock, l.nodes = t0, []*lender{l.node(), l.node()}
-		users, sessions := map[netip.Prefix]int{}, 0
-		ids := map[netip.Prefix]string{}
-		tell := func(n *lender, kind radius.Kind, p netip.Prefix) { // accounting reaches every node through the database
-			n.sessions.Apply(&radius.Record{Kind: kind, Key: nas.SessionKey{Device: 1, ID: ids[p]}, Received: l.clock, Event: l.clock,
-				Login: fmt.Sprint("login ", users[p]), FramedIP: p.Addr(), CallingStation: fmt.Sprint("mac ", users[p]), Cookie: nas.Cookie{Access: contracts.AccessID(users[p])}})
-		}
-		end := func(p netip.Prefix) {
-			for _, n := range l.nodes {
-				tell(n, radius.KindStop, p)
-			}
-			delete(users, p)
-		}
-		node := rapid.IntRange(0, 1)
-		rt.Repeat(map[string]func(*rapid.T){
-			"login": func(rt *rapid.T) {
-				access := rapid.IntRange(1, accesses).Draw(rt, "access")
-				p, verdict := l.nodes[node.Draw(rt, "node")].Lend(1, subscriber(access), fmt.Append(nil, "mac ", access), l.clock)
-				if verdict != radius.Lent {
-					return
-				}
-				if u, used := users[p]; used && u != access {
-					rt.Fatalf("%s is lent to access %d while access %d has it in a session", p, access, u)
-				} else if used {
-					return
-				}
-				sessions++
-				users[p], ids[p] = access, fmt.Sprint("s", sessions)
-				for _, n := range l.nodes {
-					tell(n, radius.KindStart, p)
-				}
-			},
-			"logout": func(rt *rapid.T) {
-				for _, p := range slices.SortedFunc(maps.Keys(users), netip.Prefix.Compare) {
-					if rapid.Bool().Draw(rt, "this") {
-						end(p)
-						return
-					}
-				}
-			},
-			"round": func(rt *rapid.T) { l.round(rt, l.nodes[node.Draw(rt, "node")]) },
-			"time": func(rt *rapid.T) {
-				for range rapid.IntRange(1, 60).Draw(rt, "steps") { // while nodes are up they have their rounds
-					l.clock = l.clock.Add(90 * time.Minute)
-					l.round(rt, l.nodes...)
-				}
-			},
-			"crash": func(rt *rapid.T) {
-				n := l.node()
-				for p := range users { // open sessions are known after a restart
-					tell(n, radius.KindStart, p)
-				}
-				l.nodes[node.Draw(rt, "node")] = n
-			},
-		})
-		for p := range maps.Clone(users) {
-			end(p)
-		}
-		l.clock = l.clock.Add(2 * leaseHold)
-		lent := map[netip.Prefix]bool{}
-		for access := 1001; access <= 1000+places; access++ {
-			n := l.node()
-			l.round(rt, n)
-			p, verdict := n.Lend(1, subscriber(access), nil, l.clock)
-			if verdict != radius.Lent {
-				rt.Fatalf("of %d places %d can be lent after all was given back", places, len(lent))
-			}
-			if lent[p] {
-				rt.Fatalf("%s is lent again at once", p)
-			}
-			lent[p] = true
-			if err := n.Release(context.Background()); err != nil {
-				rt.Fatal(err)
-			}
-		}
-	})
 }
 
 // With the database away for longer than a lease lasts, whoever has a session keeps his place, and gets it again.
