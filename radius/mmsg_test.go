@@ -27,7 +27,8 @@ func testSocket(t testing.TB, address string) (*socket, syscall.RawConn) {
 	return d.sockets[0], d.sockets[0].raw
 }
 
-// A letter that the system refuses, wherever it stands in a batch, is counted; all others are sent, once, in order.
+// A letter that the system refuses, wherever it stands in a batch and whatever it would go together with, is counted; all
+// others are sent, once, those of a size in order.
 func TestSendPassesOverWhatTheSystemRefuses(t *testing.T) {
 	s, _ := testSocket(t, "127.0.0.1:0")
 	hearer, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -78,8 +79,14 @@ func TestSendPassesOverWhatTheSystemRefuses(t *testing.T) {
 			}
 			got = append(got, string(b[:n]))
 		}
+		bySize := func(a, b string) int { return len(a) - len(b) }
+		slices.SortStableFunc(got, bySize)
+		slices.SortStableFunc(want, bySize)
 		if !slices.Equal(got, want) {
 			t.Fatalf("got %q, want %q", got, want)
+		}
+		if !s.cuts.Load() {
+			t.Fatal("what the system refused was taken for a system that does not cut")
 		}
 		if refused := testutil.ToFloat64(s.worker.door.metrics.unsent) - before; int(refused) != len(kinds)-len(want) {
 			t.Fatalf("%v letters counted as unsent, want %d", refused, len(kinds)-len(want))
@@ -89,6 +96,106 @@ func TestSendPassesOverWhatTheSystemRefuses(t *testing.T) {
 			t.Fatalf("one too many: %q", b[:n])
 		}
 	})
+}
+
+// Letters of one size to one address go as one message, of any size and to any address they arrive, each a datagram.
+func TestSendCutsMessages(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"} {
+		t.Run(address, func(t *testing.T) {
+			s, _ := testSocket(t, address)
+			loopback := netip.MustParseAddr("127.0.0.1")
+			if !localAddr(s.conn).Addr().Is4() {
+				loopback = netip.IPv6Loopback()
+			}
+			to := netip.AddrPortFrom(loopback, localAddr(s.conn).Port())
+			peers := []*net.UDPConn{udp(t, to), udp(t, to), udp(t, to)}
+			var oob []byte
+			if s.info { // as a request from each of them had it
+				in := newInbox(true)
+				if _, err := peers[0].Write([]byte("?")); err != nil {
+					t.Fatal(err)
+				}
+				if err := in.fill(s.raw); err != nil {
+					t.Fatal(err)
+				}
+				oob = in.replyInfo(0)
+			}
+			rapid.Check(t, func(r *rapid.T) {
+				sizes := rapid.SliceOfN(rapid.SampledFrom([]int{20, 20, 20, 21, cutMost, cutMost + 1, maxPacket}), 0, 2*batchSize).Draw(r, "sizes")
+				var letters []letter
+				want := map[*net.UDPConn]map[int][]string{}
+				for i, size := range sizes {
+					peer := rapid.SampledFrom(peers).Draw(r, "peer")
+					b := bytes.Repeat([]byte{byte(i)}, size)
+					letters = append(letters, letter{bytes: b, to: localAddr(peer), oob: oob})
+					if want[peer] == nil {
+						want[peer] = map[int][]string{}
+					}
+					want[peer][size] = append(want[peer][size], string(b))
+				}
+				s.send(letters)
+				for peer, bySize := range want {
+					got := map[int][]string{}
+					for _, all := range bySize {
+						for range all {
+							b := hear(t, peer, 5*time.Second)
+							got[len(b)] = append(got[len(b)], string(b))
+						}
+					}
+					for size := range bySize {
+						if !slices.Equal(got[size], bySize[size]) {
+							t.Fatalf("of %d octets came %x, want %x", size, got[size], bySize[size])
+						}
+					}
+				}
+			})
+			// A hearer who asks for messages as they are on the way sees what was sent together.
+			raw, err := peers[0].SyscallConn()
+			if err == nil {
+				err = setOption(raw, unix.IPPROTO_UDP, unix.UDP_GRO, 1)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var letters []letter
+			for i := range batchSize {
+				letters = append(letters, letter{bytes: bytes.Repeat([]byte{byte(i)}, 100+i%2), to: localAddr(peers[0]), oob: oob})
+			}
+			s.send(letters)
+			for _, size := range []int{100, 101} {
+				if b := hear(t, peers[0], 5*time.Second); len(b) != size*batchSize/2 {
+					t.Errorf("a message has %d octets, want %d letters of %d", len(b), batchSize/2, size)
+				}
+			}
+		})
+	}
+}
+
+// Where the system cannot cut, all letters arrive nevertheless, and it is not asked again.
+func TestSendWhereNothingIsCut(t *testing.T) {
+	s, raw := testSocket(t, "127.0.0.1:0")
+	if err := setOption(raw, unix.SOL_SOCKET, unix.SO_NO_CHECK, 1); err != nil { // EINVAL for a message that is to be cut
+		t.Fatal(err)
+	}
+	peer := udp(t, localAddr(s.conn))
+	for range 2 {
+		var letters []letter
+		for i := range batchSize + 3 {
+			letters = append(letters, letter{bytes: []byte{byte(i)}, to: localAddr(peer)})
+		}
+		s.send(letters)
+		for i := range letters {
+			if b := hear(t, peer, 5*time.Second); len(b) != 1 || int(b[0]) != i {
+				t.Fatalf("letter %d: %x", i, b)
+			}
+		}
+		if s.cuts.Load() {
+			t.Error("a system that does not cut is asked again")
+		}
+	}
+	if n := testutil.ToFloat64(s.worker.door.metrics.unsent); n != 0 {
+		t.Errorf("%v letters counted as unsent", n)
+	}
 }
 
 func TestSendingAfterTheEndIsCounted(t *testing.T) {

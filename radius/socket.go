@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -14,7 +15,8 @@ type socket struct {
 	worker *worker
 	conn   *net.UDPConn
 	raw    syscall.RawConn
-	info   bool // bound to every address: replies must name the one that was asked
+	info   bool        // bound to every address: replies must name the one that was asked
+	cuts   atomic.Bool // the system cuts messages into datagrams
 	unsent func(to netip.AddrPort, errno syscall.Errno)
 	memory *socketMemory
 }
@@ -26,6 +28,7 @@ func newSocket(w *worker, conn *net.UDPConn) (*socket, error) {
 	}
 	s := &socket{worker: w, conn: conn, raw: raw, info: localAddr(conn).Addr().IsUnspecified(), memory: newSocketMemory()}
 	s.unsent = s.refused
+	s.cuts.Store(cuts(raw))
 	return s, nil
 }
 
@@ -95,9 +98,13 @@ func (s *socket) send(letters []letter) {
 	outboxes.Put(out)
 }
 
-// flush sends what is in the outbox and counts what could not be sent.
+// flush sends what is in the outbox and counts what could not be sent. A system that turns out not to cut messages (an
+// IPsec tunnel does not) is not asked again.
 func (s *socket) flush(out *outbox) {
-	_ = out.flush(s.raw, s.unsent) // an end, of which refused has heard
+	_ = out.flush(s.raw, s.cuts.Load(), s.unsent) // an end, of which refused has heard
+	if out.uncut {
+		s.cuts.Store(false)
+	}
 }
 
 // refused counts a reply that the system did not take. The access server asks again, and gets it from the cache.
