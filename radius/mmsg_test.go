@@ -162,9 +162,11 @@ func TestSendCutsMessages(t *testing.T) {
 				letters = append(letters, letter{bytes: bytes.Repeat([]byte{byte(i)}, 100+i%2), to: localAddr(peers[0]), oob: oob})
 			}
 			s.send(letters)
-			for _, size := range []int{100, 101} {
-				if b := hear(t, peers[0], 5*time.Second); len(b) != size*batchSize/2 {
-					t.Errorf("a message has %d octets, want %d letters of %d", len(b), batchSize/2, size)
+			large := letter{bytes: make([]byte, cutMost+1), to: localAddr(peers[0]), oob: oob}
+			s.send([]letter{large, large})
+			for _, size := range []int{100 * batchSize / 2, 101 * batchSize / 2, cutMost + 1, cutMost + 1} {
+				if b := hear(t, peers[0], 5*time.Second); len(b) != size {
+					t.Errorf("a message has %d octets, want %d", len(b), size)
 				}
 			}
 		})
