@@ -43,6 +43,7 @@ func NewAccounting(j *journal.Journal, sessions *Sessions, log zerolog.Logger, m
 	for i, name := range oddityNames {
 		a.odd[i] = odd.WithLabelValues(name)
 	}
+	sessions.odd = a.note
 	a.kept = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "enlace_accounting_records_total", Help: "Accounting records made durable and answered."})
 	a.broken = prometheus.NewCounter(prometheus.CounterOpts{
@@ -128,10 +129,8 @@ func (a *Accounting) follow(d *journal.Durable) {
 		if !ok {
 			a.broken.Inc()
 		}
-		for i := 0; odd != 0; i, odd = i+1, odd>>1 {
-			if odd&1 != 0 {
-				a.odd[i].Inc()
-			}
+		if odd != 0 {
+			a.note(odd)
 		}
 		p.add(r, after)
 		if ok && payload[0] != entryApplied && payload[0] != entryClosed { // those have been applied
@@ -143,6 +142,15 @@ func (a *Accounting) follow(d *journal.Durable) {
 		return
 	}
 	p.free()
+}
+
+// note counts what was odd about a record.
+func (a *Accounting) note(odd Oddity) {
+	for i := 0; odd != 0; i, odd = i+1, odd>>1 {
+		if odd&1 != 0 {
+			a.odd[i].Inc()
+		}
+	}
 }
 
 // Feed spares a drain of the same journal the reading of what was just written.

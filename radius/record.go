@@ -70,7 +70,7 @@ type Oddity uint8
 const (
 	OddStatusType  Oddity = 1 << iota // Acct-Status-Type is absent or not one that is kept: Kind is 0
 	OddSessionID                      // no Acct-Session-Id where there must be one: Kind is 0
-	OddCounter                        // octets beyond 63 bits, or more than a terabit a second: taken as unknown
+	OddCounter                        // octets beyond 63 bits, or more than a terabit a second of Acct-Session-Time or, without it, since the last record: taken as unknown
 	OddSessionTime                    // more than ten years: taken as unknown
 	OddDelay                          // more than a week: taken as none
 	OddTimestamp                      // Event-Timestamp out of range: not used
@@ -287,10 +287,15 @@ func (p *recordParser) octets(o *Octets, giga uint32, wide bool) {
 	}
 	o.N |= uint64(giga) << 32
 	o.Wide = wide
-	if o.N > math.MaxInt64 || p.r.TimeKnown && o.N>>32 > 0 && o.N/maxOctetRate > uint64(p.r.Seconds)+60 {
+	if o.N > math.MaxInt64 || p.r.TimeKnown && absurd(o.N, p.r.Seconds) {
 		*o = Octets{}
 		p.odd |= OddCounter
 	}
+}
+
+// absurd reports whether no line carries so many octets in so many seconds.
+func absurd(octets uint64, seconds int64) bool {
+	return octets>>32 > 0 && octets/maxOctetRate > uint64(seconds)+60
 }
 
 func (p *recordParser) event() {

@@ -62,8 +62,11 @@ func (s *Session) Inferred() bool { return s.ClosedBy != StillOpen && s.ClosedBy
 // Stop ends it whatever comes late. Two things open it again: a record later than an end that was only inferred, and an
 // Interim-Update later than the Stop whose Acct-Session-Time and counters are beyond it.
 //
-// Counters that fall while the session goes on are an exception: there the order of records does matter. See count.
-func Fold(s Session, r *Record) Session {
+// Counters that fall while the session goes on are an exception: there the order of records does matter. See count. So
+// are those of records without Acct-Session-Time that rise faster than any line. See plausible.
+func Fold(s Session, r *Record) Session { return fold(s, s.plausible(r)) }
+
+func fold(s Session, r *Record) Session {
 	switch r.Kind {
 	case KindApplied:
 		if s.Open() {
@@ -167,6 +170,32 @@ func (s *Session) infer(by ClosedBy, at time.Time, cause uint32) {
 	}
 }
 
+// plausible is the record without the counters that rose faster since the last one than any line is, where the record does
+// not say how long its session has lasted: ParseRecord has looked at the others.
+func (s *Session) plausible(r *Record) *Record {
+	in, out := s.leaps(r)
+	if !in && !out {
+		return r
+	}
+	p := *r
+	if in {
+		p.Input = Octets{}
+	}
+	if out {
+		p.Output = Octets{}
+	}
+	return &p
+}
+
+func (s *Session) leaps(r *Record) (in, out bool) {
+	if r.TimeKnown || r.Kind == KindApplied || r.Kind == KindClosed {
+		return false, false
+	}
+	since := max(0, int64(r.Event.Sub(s.LastSeen)/time.Second))
+	leaps := func(had uint64, said Octets) bool { return said.N > had && absurd(said.N-had, since) }
+	return leaps(s.Input-s.InputBase, r.Input), leaps(s.Output-s.OutputBase, r.Output)
+}
+
 const wrap = 1 << 32
 
 // count merges the counters of a record. A late record, and one after a Stop (stopped), can only raise them.
@@ -235,7 +264,7 @@ func grow(have, base uint64, said Octets) uint64 {
 func opened(r *Record) Session {
 	start, _ := r.start()
 	s := Session{Session: nas.Session{Key: r.Key, StartedAt: start}, LastSeen: r.Event}
-	return Fold(s, r)
+	return fold(s, r)
 }
 
 // Same reports whether two states of a session are equal.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"pgregory.net/rapid"
 
 	"enlace/contracts"
@@ -249,4 +250,64 @@ func TestTwoNodesHearOfOneSession(t *testing.T) {
 			t.Fatalf("stored\n%+v\nwant\n%+v", stored, want)
 		}
 	})
+}
+
+// untimed is a record without Acct-Session-Time.
+func untimed(at int, in, out uint64) *Record {
+	r := rec(KindInterim, at, 0, in, out)
+	r.TimeKnown = false
+	return r
+}
+
+// TestCountersThatLeap has a device that sends no Acct-Session-Time report more than any line carries.
+func TestCountersThatLeap(t *testing.T) {
+	const petabyte = 1e15
+	for name, c := range map[string]struct {
+		records []*Record
+		in, out uint64
+	}{
+		"an impossible leap":              {[]*Record{rec(KindStart, 0, 0, 0, 0), untimed(300, 500, petabyte)}, 500, 0},
+		"and what comes after it":         {[]*Record{untimed(0, 100, 100), untimed(300, petabyte, 500), untimed(600, 700, 900)}, 700, 900},
+		"after a long silence":            {[]*Record{untimed(0, 100, 100), untimed(3*3600, petabyte, 500)}, petabyte, 500},
+		"a line of 400 Gbit/s":            {[]*Record{untimed(0, 1e15, 0), untimed(300, 1e15+15e12, 0)}, 1e15 + 15e12, 0},
+		"what it had when first seen":     {[]*Record{untimed(0, petabyte, petabyte), untimed(300, petabyte+5, petabyte+5)}, petabyte + 5, petabyte + 5},
+		"late":                            {[]*Record{untimed(0, 1, 1), untimed(9000, 5, 5), untimed(4000, petabyte, 4)}, 5, 5},
+		"in a Stop, which still is one":   {[]*Record{untimed(0, 1, 1), {Kind: KindStop, Key: testKey, Event: t0.Add(time.Minute), Input: Octets{petabyte, true, true}}}, 1, 1},
+		"since the counters began anew":   {[]*Record{untimed(0, 5e12, 1), untimed(300, 1000, 2), untimed(600, 1001+petabyte, 3)}, 5e12 + 1000, 3},
+		"with a session time it is known": {[]*Record{rec(KindInterim, 9000, 9000, 1, 1), rec(KindInterim, 9001, 9001, petabyte, 2)}, petabyte, 2},
+	} {
+		l := foldAll(c.records...)
+		if len(l) != 1 || l[0].Input != c.in || l[0].Output != c.out {
+			t.Errorf("%s: %+v, want %d and %d", name, l, c.in, c.out)
+		}
+		if again := foldAll(append(slices.Clone(c.records), c.records...)...); !sameLineage(again, l) {
+			t.Errorf("%s: all of it again gives\n%+v, not\n%+v", name, again, l)
+		}
+		if l[0].Open() == (c.records[len(c.records)-1].Kind == KindStop) {
+			t.Errorf("%s: open %v", name, l[0].Open())
+		}
+	}
+}
+
+// TestALeapIsOdd counts what only the session shows.
+func TestALeapIsOdd(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	_, _, sessions := testAccounting(t, registry)
+	sessions.Apply(untimed(0, 100, 100))
+	sessions.Apply(untimed(300, 1e15, 500))
+	sessions.Apply(untimed(600, 900, 900))
+	if s, ok := sessions.Get(testKey); !ok || s.Input != 900 || s.Output != 900 {
+		t.Errorf("%+v", s)
+	}
+	metrics, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range metrics {
+		for _, m := range family.GetMetric() {
+			if family.GetName() == "enlace_accounting_odd_total" && m.GetLabel()[0].GetValue() == "counter" && m.GetCounter().GetValue() != 1 {
+				t.Errorf("%v odd counters", m.GetCounter().GetValue())
+			}
+		}
+	}
 }

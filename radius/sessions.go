@@ -43,6 +43,7 @@ type Sessions struct {
 	// session grow. Of a session that is first seen in its midst it is not known what storage has of it already, such as
 	// from another node: that it grew is told from its next record on.
 	Grown func(s *Session, at time.Time, by contracts.Traffic)
+	odd   func(Oddity) // hears what only the session shows of its record; nil: nobody does
 }
 
 const (
@@ -123,6 +124,9 @@ func (t *Sessions) Apply(r *Record) Change {
 	sh.forget(r.Received)
 	lineage := sh.byKey[r.Key]
 	before, wasOpen := lineage.current()
+	if in, out := before.leaps(r); (in || out) && wasOpen && t.odd != nil && before.age(r) == 0 {
+		t.odd(OddCounter)
+	}
 	var was, grown contracts.Traffic
 	counted := t.Grown != nil && (len(lineage) > 0 || r.Kind == KindStart)
 	if counted {
