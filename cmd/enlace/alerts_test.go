@@ -2,11 +2,13 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -38,6 +40,54 @@ func TestAlertsByPromtool(t *testing.T) {
 	for name := range alerts(t) {
 		if !found || !strings.Contains(healthy, "alertname: "+name+"}") || !strings.Contains(sick, "alertname: "+name+"\n") {
 			t.Errorf("%s is not tried both ways", name)
+		}
+	}
+}
+
+// The operator's page says what to do about each alert, and the documentation names no metric that there is not.
+func TestDocumentedAlerts(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operation.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := alerts(t)
+	for name := range known {
+		if !strings.Contains(string(page), name) {
+			t.Errorf("docs/operation.md does not say what to do about %s", name)
+		}
+	}
+	for _, name := range regexp.MustCompile(`\bEnlace[A-Z]\w+`).FindAllString(string(page), -1) {
+		if known[name] == "" {
+			t.Errorf("docs/operation.md speaks of %s, which is no alert", name)
+		}
+	}
+	var code []byte
+	for _, folder := range []string{".", "../../admin", "../../nas/control", "../../radius", "../../radius/journal"} { // where metrics are
+		files, err := filepath.Glob(folder + "/*.go")
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%v, %v", files, err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code = append(code, text...)
+		}
+	}
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile("`(enlace_[a-z_]+)").FindAllSubmatch(text, -1) {
+			if !bytes.Contains(code, []byte(`"`+string(m[1])+`"`)) {
+				t.Errorf("%s speaks of %s, which is no metric", file, m[1])
+			}
 		}
 	}
 }
