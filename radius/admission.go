@@ -13,8 +13,9 @@ import (
 //     (enlace_radius_socket_overflows_total);
 //   - records wait in the sink's queue. Interim-Updates may use the first half of it, the rest belongs to what is told
 //     once only; a full queue is silence (reason "queue_full");
-//   - while sockets are behind, of either port, Interim-Updates are shed (reason "shed"): before any hashing, unless
-//     theirs is a reply already given;
+//   - while sockets are behind, of either port or of RadSec, Interim-Updates are shed (reason "shed"): before any hashing,
+//     unless theirs is a reply already given;
+//   - what a RadSec connection sends waits in the kernel's buffer of the connection, and then with the peer;
 //   - while accounting's sockets are behind, those of authentication pause between full batches. They do not stop:
 //     accounting that cannot keep up must not keep subscribers from logging in;
 //   - refusals that wait for their delay are at most maxDelayed, remembered replies at most cacheSlots for each socket.
@@ -23,6 +24,7 @@ const (
 	behindShare  = 0.75                   // of a socket's receive buffer: a socket fuller than that is behind
 	behindFor    = 250 * time.Millisecond // a socket that was behind counts as such
 	standBack    = time.Millisecond       // pause of authentication for accounting
+	radsecBehind = 100 * time.Millisecond // a RadSec connection of which something has waited for so long is behind
 )
 
 // admission knows which ports are behind. It is written only when they are.
@@ -39,7 +41,12 @@ func (d *Door) sheds(v View, tick time.Duration) bool {
 	if !isInterim(v) {
 		return false
 	}
-	return d.admission.behind(portAuth, tick) || d.admission.behind(portAcct, tick) || d.sink.Load() >= interimShare
+	for p := range port(len(portNames)) {
+		if d.admission.behind(p, tick) {
+			return true
+		}
+	}
+	return d.sink.Load() >= interimShare
 }
 
 // isInterim reports whether an Accounting-Request can be missed.

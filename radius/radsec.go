@@ -33,9 +33,19 @@ type RadSec struct {
 }
 
 const (
-	maxHandshakes = 256 // at once
-	maxFromOne    = 64  // handshakes at once from one address
+	maxHandshakes = 512 // at once
+	maxFromOne    = 128 // handshakes at once from one network: an IPv4 address, or a /64 of IPv6
+	// handshakePatience is how long a handshake has that others wait for. A device's is over within a few round trips; one
+	// that takes longer gives way to a newcomer when there are too many.
+	handshakePatience = 2 * time.Second
 )
+
+// handshake is a connection that has not shown yet whose it is.
+type handshake struct {
+	raw     net.Conn
+	network netip.Prefix
+	since   time.Time
+}
 
 func (c *RadSec) fill() {
 	set := func(d *time.Duration, to time.Duration) {
@@ -64,12 +74,11 @@ type radsec struct {
 	listeners   []net.Listener
 	addrs       []netip.AddrPort
 
-	mu          sync.Mutex
-	handshaking map[netip.Addr]int
-	handshakes  int
-	open        map[*connection]struct{}
-	byDevice    map[nas.DeviceID][]*connection // oldest first
-	stopping    bool
+	mu         sync.Mutex
+	handshakes []*handshake // oldest first
+	open       map[*connection]struct{}
+	byDevice   map[nas.DeviceID][]*connection // oldest first
+	stopping   bool
 
 	stop    chan struct{} // closed when nothing more is to be read
 	shut    chan struct{} // closed when nothing more is to be sent
@@ -85,7 +94,7 @@ type radsec struct {
 // newRadSec reads the certificates and takes the ports.
 func newRadSec(d *Door, c RadSec) (*radsec, error) {
 	c.fill()
-	r := &radsec{door: d, config: c, handshaking: map[netip.Addr]int{}, open: map[*connection]struct{}{},
+	r := &radsec{door: d, config: c, open: map[*connection]struct{}{},
 		byDevice: map[nas.DeviceID][]*connection{}, stop: make(chan struct{}), shut: make(chan struct{})}
 	r.credentials = &credentials{certFile: c.CertFile, keyFile: c.KeyFile, caFile: c.CAFile, log: d.log, verify: r.verify}
 	if err := r.credentials.load(); err != nil {
@@ -169,38 +178,61 @@ func (r *radsec) accept(ctx context.Context, l net.Listener) {
 			continue
 		}
 		from := raw.RemoteAddr().(*net.TCPAddr).AddrPort()
-		if !r.begin(from.Addr()) {
+		h := r.begin(raw, from.Addr().Unmap())
+		if h == nil {
 			r.connections.WithLabelValues("limit").Inc()
 			raw.Close()
 			continue
 		}
 		go func() {
 			defer r.living.Done()
-			r.serve(ctx, raw, from)
+			r.serve(ctx, h, from)
 		}()
 	}
 }
 
-// begin makes room for a handshake; false when there is none.
-func (r *radsec) begin(from netip.Addr) bool {
+// begin makes room for a handshake; nil when there is none.
+func (r *radsec) begin(raw net.Conn, from netip.Addr) *handshake {
+	bits := 64
+	if from.Is4() {
+		bits = 32
+	}
+	h := &handshake{raw: raw, since: time.Now()}
+	h.network, _ = from.Prefix(bits)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.stopping || r.handshakes >= maxHandshakes || r.handshaking[from] >= maxFromOne || len(r.open) >= r.config.MaxConnections {
-		return false
+	if r.stopping || len(r.open) >= r.config.MaxConnections {
+		return nil
 	}
-	r.handshakes++
-	r.handshaking[from]++
+	oldest, of := -1, 0
+	for i, o := range r.handshakes {
+		if o.network == h.network {
+			if of++; oldest < 0 {
+				oldest = i
+			}
+		}
+	}
+	if full := len(r.handshakes) >= maxHandshakes; full || of >= maxFromOne {
+		if full && of < maxFromOne {
+			oldest = 0
+		}
+		if h.since.Sub(r.handshakes[oldest].since) < handshakePatience {
+			return nil
+		}
+		r.handshakes[oldest].raw.Close()
+		r.handshakes = slices.Delete(r.handshakes, oldest, oldest+1)
+	}
+	r.handshakes = append(r.handshakes, h)
 	r.living.Add(1)
 	r.reading.Add(1)
-	return true
+	return h
 }
 
-func (r *radsec) handshaken(from netip.Addr) {
+func (r *radsec) handshaken(h *handshake) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.handshakes--
-	if r.handshaking[from]--; r.handshaking[from] == 0 {
-		delete(r.handshaking, from)
+	if i := slices.Index(r.handshakes, h); i >= 0 {
+		r.handshakes = slices.Delete(r.handshakes, i, i+1)
 	}
 }
 

@@ -29,8 +29,11 @@ type connection struct {
 	snapshot *deviceSnapshot
 	device   *device // in the snapshot
 	frames   *frames
-	last     time.Time // when a packet was last complete
-	began    time.Time // when the packet that is being read began
+	last     time.Time     // when a packet was last complete
+	began    time.Time     // when the packet that is being read began
+	abreast  time.Duration // when nothing waited to be read
+	logins   int           // since then
+	waits    *waiting
 
 	mu       sync.Mutex
 	queue    []byte // what is to be written
@@ -41,7 +44,8 @@ type connection struct {
 }
 
 // serve is a connection's life.
-func (r *radsec) serve(ctx context.Context, raw net.Conn, from netip.AddrPort) {
+func (r *radsec) serve(ctx context.Context, h *handshake, from netip.AddrPort) {
+	raw := h.raw
 	reading := true
 	readingEnds := func() {
 		if reading {
@@ -52,7 +56,7 @@ func (r *radsec) serve(ctx context.Context, raw net.Conn, from netip.AddrPort) {
 	defer readingEnds()
 	defer raw.Close()
 	c := r.greet(ctx, raw, from)
-	r.handshaken(from.Addr())
+	r.handshaken(h)
 	if c == nil {
 		return
 	}
@@ -94,6 +98,7 @@ func (r *radsec) greet(ctx context.Context, raw net.Conn, from netip.AddrPort) *
 	c := &connection{radsec: r, worker: newWorker(d, portRadSec), raw: raw, tls: session, from: from, peer: p,
 		expires: d.clock() + time.Until(p.notAfter), last: time.Now(), wake: make(chan struct{}, 1), wrote: make(chan struct{})}
 	c.frames = newFrames(c)
+	c.waits = newWaiting(raw)
 	if c.current() == nil {
 		r.refuse("no_device", from, errNoDevice)
 		return nil
@@ -133,6 +138,7 @@ func (c *connection) read() (reason string) {
 	d := c.radsec.door
 	p := &packet{via: c, from: c.from}
 	owed := make([]letter, 1)
+	c.abreast = d.clock()
 	for {
 		b, err := c.frames.next()
 		if err != nil {
@@ -140,6 +146,7 @@ func (c *connection) read() (reason string) {
 		}
 		c.last, c.began = time.Now(), time.Time{}
 		p.now, p.tick = d.now(), d.clock()
+		c.standBack(b, p.tick)
 		if p.device = c.current(); p.device == nil {
 			return "device_gone"
 		}
@@ -200,7 +207,30 @@ func (c *connection) Read(b []byte) (int, error) {
 	if c.radsec.stopped() { // its deadline may have come before this one
 		return 0, os.ErrDeadlineExceeded
 	}
+	c.gauge()
 	return c.tls.Read(b)
+}
+
+// gauge looks whether more waits to be read already. A peer of whom something has always waited for a while sends more
+// than can be served, as a socket whose buffer fills does.
+func (c *connection) gauge() {
+	d := c.radsec.door
+	switch tick := d.clock(); {
+	case c.waits.bytes() == 0:
+		c.abreast, c.logins = tick, 0
+	case tick-c.abreast > radsecBehind:
+		d.admission.fell(portRadSec, tick)
+	}
+}
+
+// standBack has logins of a peer that is not waited for pause for accounting on UDP that is behind, as those on UDP do.
+func (c *connection) standBack(packet []byte, tick time.Duration) {
+	if packet[0] != CodeAccessRequest {
+		return
+	}
+	if c.logins++; c.logins%batchSize == 0 && c.radsec.door.admission.behind(portAcct, tick) {
+		time.Sleep(standBack)
+	}
 }
 
 // send implements carrier: it never waits for the peer. One that lets too much wait is cut off.
@@ -274,12 +304,26 @@ func (c *connection) write() {
 	}
 }
 
-// finish sends what waits and closes the connection.
+// finish sends what waits and closes the connection. The peer is heard out for a moment: closing with something unread
+// would reset the connection, and take back what has just been sent.
 func (c *connection) finish() {
 	c.mu.Lock()
 	c.finished = true
 	c.mu.Unlock()
 	c.rouse()
 	<-c.wrote
+	c.mu.Lock()
+	cut := c.reason != ""
+	c.mu.Unlock()
+	if tcp, ok := c.raw.(*net.TCPConn); ok && !cut && c.tls.CloseWrite() == nil && tcp.CloseWrite() == nil {
+		if tcp.SetReadDeadline(time.Now().Add(hearOut)) == nil {
+			_, _ = io.CopyN(io.Discard, tcp, hearOutMost)
+		}
+	}
 	c.tls.Close()
 }
+
+const (
+	hearOut     = time.Second
+	hearOutMost = 4 << 20 // bytes
+)

@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	redialSlots = 4096 // per worker
-	redialFor   = time.Minute
+	redialSlots       = 4096 // per worker of a socket
+	redialSlotsRadSec = 256  // per connection, of which there may be many
+	redialFor         = time.Minute
 )
 
 // redials are the logins that a worker lately refused for what their contract is, whatever they prove themselves with: a
@@ -41,7 +42,7 @@ func (w *worker) redialed(d *device, v View, a *ask, p *packet, digest uint64) (
 		return nil, false
 	}
 	id := who(w.door.seed, a.login, d.ID, a.callingStation)
-	r := &w.redials.slots[id%redialSlots]
+	r := &w.redials.slots[id%uint64(len(w.redials.slots))]
 	if r.who != id || p.tick-r.at > redialFor {
 		return nil, false
 	}
@@ -60,10 +61,14 @@ func (w *worker) refuseContract(d *device, v View, a *ask, p *packet, digest uin
 	// An access with a line can be somebody else's the next time, and its bindings are looked at first.
 	if s.Line == nil {
 		if w.redials.slots == nil {
-			w.redials.slots = make([]redial, redialSlots)
+			n := redialSlots
+			if w.port == portRadSec {
+				n = redialSlotsRadSec
+			}
+			w.redials.slots = make([]redial, n)
 		}
 		id := who(w.door.seed, a.login, d.ID, a.callingStation)
-		w.redials.slots[id%redialSlots] = redial{id, s, window, why, detail, p.tick}
+		w.redials.slots[id%uint64(len(w.redials.slots))] = redial{id, s, window, why, detail, p.tick}
 	}
 	return w.refuse(d, v, a, p, digest, why, detail)
 }
