@@ -178,6 +178,9 @@ func TestRadSecShutsWithoutReset(t *testing.T) {
 	if _, err := c.frames.next(); !errors.Is(err, io.EOF) {
 		t.Errorf("the connection ends with %v", err)
 	}
+	if _, err := c.NetConn().Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("it is reset: %v", err)
+	}
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
