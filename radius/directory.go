@@ -111,7 +111,7 @@ type Directory struct {
 	fresh atomic.Int64 // Unix nanoseconds; 0 = never
 
 	marked   atomic.Int64 // entries of byMark
-	unnamed  sync.Map     // contracts.AccessID -> *Subscriber: accesses without a password
+	accesses accessPages
 	learning learning
 }
 
@@ -133,6 +133,7 @@ func (d *Directory) Put(s *Subscriber) {
 	// The map's key is the entry's own string: delete first, or the key would keep the old entry's bytes alive.
 	delete(sh.byLogin, s.Login)
 	sh.byLogin[s.Login] = s
+	d.accesses.follow(old, s)
 	d.size.Add(int64(len(sh.byLogin) - before))
 	sh.Unlock()
 	if s.Line != nil || old != nil && old.Line != nil {
@@ -147,6 +148,7 @@ func (d *Directory) Remove(login string) {
 	sh.Lock()
 	before, old := len(sh.byLogin), sh.byLogin[login]
 	delete(sh.byLogin, login)
+	d.accesses.follow(old, nil)
 	d.size.Add(int64(len(sh.byLogin) - before))
 	sh.Unlock()
 	d.index(old, nil)
@@ -172,6 +174,7 @@ func (d *Directory) Retain(keep func(*Subscriber) bool) {
 			if keep(s) {
 				return false
 			}
+			d.accesses.follow(s, nil)
 			if s.Line != nil {
 				gone = append(gone, s)
 			}

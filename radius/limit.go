@@ -281,10 +281,7 @@ func samePort(device nas.DeviceID, port string, s *Session) bool {
 
 // enforce ends what is too much now that s has begun.
 func (l *Limiter) enforce(s *Session, again bool) {
-	sub := l.cfg.Directory.Lookup([]byte(strings.TrimSpace(s.Login)))
-	if sub == nil {
-		sub = l.cfg.Directory.Unnamed(s.Access)
-	}
+	sub := l.cfg.Directory.Of(s.Access, s.Login)
 	limit := l.of(sub)
 	if limit == 0 {
 		return

@@ -72,26 +72,6 @@ func (d *Directory) index(old, new *Subscriber) {
 		d.marked.Add(int64(len(sh.byMark) - before))
 		sh.Unlock()
 	}
-	d.byAccess(old, new)
-}
-
-// byAccess keeps accesses without a password by number: their sessions may bear a name that is no login.
-func (d *Directory) byAccess(old, new *Subscriber) {
-	without := func(s *Subscriber) bool { return s != nil && s.Line != nil && s.Line.NoPassword }
-	if without(old) && (!without(new) || new.Access != old.Access) {
-		d.unnamed.Delete(old.Access)
-	}
-	if without(new) {
-		d.unnamed.Store(new.Access, new)
-	}
-}
-
-// Unnamed finds an access without a password by its number, for sessions whose User-Name is not its login.
-func (d *Directory) Unnamed(id contracts.AccessID) *Subscriber {
-	if s, ok := d.unnamed.Load(id); ok {
-		return s.(*Subscriber)
-	}
-	return nil
 }
 
 func (d *Directory) byMark(key []byte) *Subscriber {

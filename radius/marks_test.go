@@ -146,7 +146,7 @@ func TestMarksFollowTheDirectory(t *testing.T) {
 		return contracts.Line{NoPassword: true, MAC: contracts.Fixed(testMAC(last))}
 	}
 	lined(d, 1, "a", "", line(1))
-	if find(1) != "a" || d.Unnamed(1) == nil {
+	if find(1) != "a" || d.Of(1, "") == nil {
 		t.Fatal("not found")
 	}
 	lined(d, 1, "a", "", line(2))
@@ -159,8 +159,14 @@ func TestMarksFollowTheDirectory(t *testing.T) {
 		t.Fatal("a took b's mark along")
 	}
 	d.Put(&Subscriber{Access: 1, Login: "a"})
-	if find(3) != "" || d.Unnamed(1) != nil || d.marked.Load() != 1 {
+	if find(3) != "" || d.Of(1, "").Line != nil || d.marked.Load() != 1 {
 		t.Fatalf("an access with a password is found by a mark; %d marks", d.marked.Load())
+	}
+	if s := d.Of(2, "a"); s == nil || s.Login != "b" {
+		t.Fatal("a session is not its access's, but his whose login is its User-Name")
+	}
+	if s := d.Of(77, " a "); s == nil || s.Login != "a" {
+		t.Fatal("a session of an access that is not known is not its login's")
 	}
 	d.Remove("b")
 	if find(2) != "" || d.marked.Load() != 0 {
@@ -168,7 +174,7 @@ func TestMarksFollowTheDirectory(t *testing.T) {
 	}
 	lined(d, 3, "c", "", line(4))
 	d.Retain(func(*Subscriber) bool { return false })
-	if find(4) != "" || d.marked.Load() != 0 || d.Unnamed(3) != nil {
+	if find(4) != "" || d.marked.Load() != 0 || d.Of(3, "") != nil {
 		t.Fatal("what was not retained is found")
 	}
 }

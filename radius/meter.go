@@ -185,10 +185,7 @@ func (d *Directory) WindowAt(s *Subscriber, now time.Time) Window {
 // Terms say how traffic of a session at an instant is booked: whether its contract has an allowance now, and whether no
 // allowance counts it.
 func (d *Directory) Terms(access contracts.AccessID, login string, at time.Time) (metered, free bool) {
-	s := d.Lookup([]byte(login))
-	if s == nil {
-		s = d.Unnamed(access)
-	}
+	s := d.Of(access, login)
 	if s == nil || s.Meter.meter == nil {
 		return false, false
 	}

@@ -165,10 +165,7 @@ func (p directoryPort) count(now time.Time) []admin.Count {
 
 func (p directoryPort) Standing(login string, access contracts.AccessID, now time.Time) (admin.Standing, bool) {
 	d, garden := p.n.projection.directory, p.n.cfg.garden()
-	sub := d.Lookup([]byte(login))
-	if sub == nil {
-		sub = d.Unnamed(access)
-	}
+	sub := d.Of(access, login)
 	if sub == nil {
 		return admin.Standing{}, false
 	}

@@ -36,12 +36,12 @@ type projection struct {
 	start     postgres.Snapshot             // where the feed goes on after the first load
 	usage     *usage
 	now       func() time.Time
-	keepPast  bool               // the clock may be set back: windows that are over are kept
-	changed   func(login string) // called after a login's timeline was rebuilt
-	kick      func()             // called after everything, or a device, was read anew; may be nil
-	stumbled  map[string]int     // how often in a row something could not be read although the database answers
-	unread    atomic.Int64       // contracts that the last load passed over
-	built     atomic.Int64       // contracts whose timelines were built
+	keepPast  bool                                          // the clock may be set back: windows that are over are kept
+	changed   func(access contracts.AccessID, login string) // called after a login's timeline was rebuilt
+	kick      func()                                        // called after everything, or a device, was read anew; may be nil
+	stumbled  map[string]int                                // how often in a row something could not be read although the database answers
+	unread    atomic.Int64                                  // contracts that the last load passed over
+	built     atomic.Int64                                  // contracts whose timelines were built
 	shared    windowTable
 	log       zerolog.Logger
 }
@@ -406,13 +406,7 @@ func (p *projection) kicked() {
 
 func (p *projection) tell(l *contractspg.Loaded) {
 	for i := range l.Contract.Accesses {
-		a := &l.Contract.Accesses[i]
-		p.changed(a.Login)
-		if a.Line.NoPassword && p.sessions != nil { // its sessions may bear another name
-			for _, s := range p.sessions.AppendOf(nil, a.ID, "") {
-				p.changed(s.Login)
-			}
-		}
+		p.changed(l.Contract.Accesses[i].ID, l.Contract.Accesses[i].Login)
 	}
 }
 
@@ -460,10 +454,7 @@ func window(s *contracts.Span, access contracts.AccessID) radius.Window {
 // desired is what the reconciler asks: the service a login should have, and until when.
 func (p *projection) desired(garden nas.Garden) func(string, contracts.AccessID, time.Time) (nas.Service, time.Time, bool) {
 	return func(login string, access contracts.AccessID, now time.Time) (nas.Service, time.Time, bool) {
-		sub := p.directory.Lookup([]byte(login))
-		if sub == nil {
-			sub = p.directory.Unnamed(access)
-		}
+		sub := p.directory.Of(access, login)
 		if sub == nil {
 			return nas.Service{}, time.Time{}, false
 		}

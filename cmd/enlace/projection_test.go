@@ -112,7 +112,7 @@ type follower struct {
 }
 
 // usage of contracts, read from the shop's database.
-func (h *shop) usage(directory *radius.Directory, now func() time.Time, changed func(string)) *usage {
+func (h *shop) usage(directory *radius.Directory, now func() time.Time, changed func(contracts.AccessID, string)) *usage {
 	u := newUsage(directory, now, zerolog.Nop(), nil)
 	u.read, u.changed = radiuspg.NewStore(h.pool).Usage, changed
 	return u
@@ -125,7 +125,7 @@ func (h *shop) follow(now string) *follower {
 	f := &follower{clock: cl, told: make(chan string, 1000)}
 	f.projection = &projection{contracts: h.store, devices: h.devices, directory: radius.NewDirectory(), table: radius.NewDeviceTable(nil),
 		now: cl.Now, log: zerolog.Nop(),
-		changed: func(login string) {
+		changed: func(_ contracts.AccessID, login string) {
 			select {
 			case f.told <- login:
 			default:

@@ -25,7 +25,7 @@ type usage struct {
 	read      func(ctx context.Context, of ...radiuspg.Days) (map[contracts.ContractID][]contracts.DayUsage, error)
 	directory *radius.Directory
 	now       func() time.Time
-	changed   func(login string)
+	changed   func(access contracts.AccessID, login string)
 	log       zerolog.Logger
 	crossings *prometheus.CounterVec
 	moved     chan struct{} // the clock was set
@@ -42,13 +42,13 @@ type usage struct {
 // metered is a contract that is counted.
 type metered struct {
 	radius.Meter
-	logins []string
+	accesses []*contracts.Access // number and login
 }
 
 func newUsage(directory *radius.Directory, now func() time.Time, log zerolog.Logger, metrics prometheus.Registerer) *usage {
 	u := &usage{directory: directory, now: now, log: log, moved: make(chan struct{}, 1), of: map[contracts.ContractID]metered{},
 		fresh:   map[contracts.ContractID]time.Time{},
-		changed: func(string) {},
+		changed: func(contracts.AccessID, string) {},
 		crossings: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "enlace_usage_crossings_total",
 			Help: "Contracts whose outcome turned by what they used: beyond their allowance, or within it again."}, []string{"to"}),
 	}
@@ -100,7 +100,7 @@ func (u *usage) meter(l *contractspg.Loaded, spans contracts.Spans) radius.Meter
 	}
 	m := metered{Meter: radius.NewMeter(c, contracts.TopUps(c, l.Facts), u.of[c.ID].Meter)}
 	for _, a := range c.Accesses {
-		m.logins = append(m.logins, a.Login)
+		m.accesses = append(m.accesses, &contracts.Access{ID: a.ID, Login: a.Login})
 	}
 	u.of[c.ID] = m
 	return m.Meter
@@ -117,7 +117,7 @@ func (u *usage) adopt(sub *radius.Subscriber) radius.Meter {
 	if !ok {
 		m.Meter = sub.Meter
 	}
-	m.logins = append(slices.Clone(m.logins), sub.Login)
+	m.accesses = append(slices.Clone(m.accesses), &contracts.Access{ID: sub.Access, Login: sub.Login})
 	u.of[sub.Contract] = m
 	return m.Meter
 }
@@ -163,17 +163,14 @@ func (u *usage) loadPart(ctx context.Context, ids []contracts.ContractID, of map
 			sum = sum.Plus(d.Total.Minus(d.Free))
 		}
 		m := of[id]
-		u.turn(m.logins, func() { m.Store(days[i].From, sum) })
+		u.turn(m.accesses, func() { m.Store(days[i].From, sum) })
 	}
 	return nil
 }
 
 // seen takes in what a session's counters grew by.
 func (u *usage) seen(s *radius.Session, at time.Time, grown contracts.Traffic) {
-	sub := u.directory.Lookup([]byte(s.Login))
-	if sub == nil {
-		sub = u.directory.Unnamed(s.Access)
-	}
+	sub := u.directory.Of(s.Access, s.Login)
 	if sub == nil || (sub.Meter == radius.Meter{}) {
 		return
 	}
@@ -181,18 +178,18 @@ func (u *usage) seen(s *radius.Session, at time.Time, grown contracts.Traffic) {
 		return
 	}
 	u.mu.RLock()
-	logins := u.of[sub.Contract].logins
+	accesses := u.of[sub.Contract].accesses
 	u.mu.RUnlock()
-	u.turn(logins, func() { sub.Meter.See(grown, at) })
+	u.turn(accesses, func() { sub.Meter.See(grown, at) })
 }
 
-// turn does what may change the answer for a contract's logins, and tells the reconciler when it did.
-func (u *usage) turn(logins []string, do func()) {
+// turn does what may change the answer for a contract's accesses, and tells the reconciler when it did.
+func (u *usage) turn(accesses []*contracts.Access, do func()) {
 	outcome := func() contracts.Outcome {
-		if len(logins) == 0 {
+		if len(accesses) == 0 {
 			return 0
 		}
-		sub := u.directory.Lookup([]byte(logins[0]))
+		sub := u.directory.Of(accesses[0].ID, accesses[0].Login)
 		if sub == nil {
 			return 0
 		}
@@ -209,8 +206,8 @@ func (u *usage) turn(logins []string, do func()) {
 		to = "beyond"
 	}
 	u.crossings.WithLabelValues(to).Inc()
-	for _, login := range logins {
-		u.changed(login)
+	for _, a := range accesses {
+		u.changed(a.ID, a.Login)
 	}
 }
 
@@ -277,6 +274,6 @@ func (u *usage) settle() {
 	all := slices.Collect(maps.Values(u.of))
 	u.mu.Unlock()
 	for _, m := range all {
-		u.turn(m.logins, func() { m.Settle(settleEvery) })
+		u.turn(m.accesses, func() { m.Settle(settleEvery) })
 	}
 }

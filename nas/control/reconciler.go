@@ -56,7 +56,7 @@ type Reconciler struct {
 
 	mu       sync.Mutex
 	sessions map[nas.SessionKey]*session
-	byLogin  map[string][]*session
+	byOwner  map[owner][]*session
 	lanes    map[nas.DeviceID]*lane
 	bounds   boundaries
 	urgent   []*session // to be evaluated, before those of routine
@@ -86,7 +86,7 @@ func New(cfg Config) *Reconciler {
 	return &Reconciler{
 		cfg: cfg, metrics: newMetrics(cfg.Metrics),
 		dirtied: make(chan struct{}, 1), kicked: make(chan struct{}, 1),
-		sessions: map[nas.SessionKey]*session{}, byLogin: map[string][]*session{}, lanes: map[nas.DeviceID]*lane{},
+		sessions: map[nas.SessionKey]*session{}, byOwner: map[owner][]*session{}, lanes: map[nas.DeviceID]*lane{},
 	}
 }
 
@@ -107,9 +107,9 @@ func (r *Reconciler) SessionSeen(seen nas.Session) {
 		r.index(s)
 		r.loggedInAgain(s)
 	} else {
-		if s.Login != seen.Login {
+		if s.Login != seen.Login || s.Access != seen.Access {
 			r.unindex(s)
-			s.Login = seen.Login
+			s.Login, s.Access = seen.Login, seen.Access
 			r.index(s)
 		}
 		again := s.differs || s.stale || !s.known || time.Since(s.askedAt) > askAgain
@@ -151,13 +151,19 @@ func (r *Reconciler) SessionGone(key nas.SessionKey, cause int) {
 	r.cfg.Log.Debug().Str("login", s.Login).Int("cause", cause).Msg("session closed")
 }
 
-// Changed tells that what a login should have may have changed. It must not be called while holding a lock that
-// Config.Desired takes.
-func (r *Reconciler) Changed(login string) {
+// Changed tells that what an access with a login should have may have changed: of the sessions whose Class names the
+// access, and of those with that User-Name that named none. It must not be called while holding a lock that Config.Desired
+// takes.
+func (r *Reconciler) Changed(access contracts.AccessID, login string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, s := range r.byLogin[strings.TrimSpace(login)] {
-		r.dirty(s, true)
+	for _, o := range [...]owner{{access: access}, {login: strings.TrimSpace(login)}} {
+		if o == (owner{}) {
+			continue
+		}
+		for _, s := range r.byOwner[o] {
+			r.dirty(s, true)
+		}
 	}
 }
 
@@ -396,21 +402,21 @@ func (r *Reconciler) laneOf(id nas.DeviceID) *lane {
 }
 
 func (r *Reconciler) index(s *session) {
-	login := strings.TrimSpace(s.Login)
-	r.byLogin[login] = append(r.byLogin[login], s)
+	o := s.owner()
+	r.byOwner[o] = append(r.byOwner[o], s)
 }
 
 func (r *Reconciler) unindex(s *session) {
-	login := strings.TrimSpace(s.Login)
-	of := r.byLogin[login]
+	o := s.owner()
+	of := r.byOwner[o]
 	if i := slices.Index(of, s); i >= 0 {
 		of = slices.Delete(of, i, i+1)
 	}
 	if len(of) == 0 {
-		delete(r.byLogin, login)
+		delete(r.byOwner, o)
 		return
 	}
-	r.byLogin[login] = of
+	r.byOwner[o] = of
 }
 
 // remove forgets a session. A command in flight for it is still recorded when it is answered.

@@ -77,8 +77,8 @@ func TestNothingIsSentWhereNothingDiffers(t *testing.T) {
 	renamed := full
 	renamed.Plan = "another name"
 	w.give("ana", renamed)
-	w.rec.Changed("stranger")
-	w.rec.Changed("nobody")
+	w.rec.Changed(0, "stranger")
+	w.rec.Changed(0, "nobody")
 	w.interim(s)
 	w.interim(stranger)
 	w.rec.Kick()
@@ -149,7 +149,7 @@ func TestASessionUnknownToTheDeviceIsLeft(t *testing.T) {
 		return len(lines) == 2 && slices.Contains(lines, "coa nak 503")
 	}, func() string { return w.story("ana") })
 	w.rec.SessionSeen(ghost)
-	w.rec.Changed("ana")
+	w.rec.Changed(0, "ana")
 	w.give("ana", full) // which the ghost has, as far as is known
 	w.has(s, full)
 	w.eventually(func() bool { return len(w.recorded("ana")) == 3 }, func() string { return w.story("ana") })
@@ -392,7 +392,7 @@ func TestAClockThatJumpsAheadAndBackUnseen(t *testing.T) {
 	w.mu.Unlock()
 	for range 5 {
 		w.setClock(w.at)
-		w.rec.Changed("ana")
+		w.rec.Changed(0, "ana")
 		w.has(s, reduced)
 		w.setClock(begin)
 		w.has(s, full)

@@ -45,6 +45,19 @@ type session struct {
 	goneAt         time.Time
 }
 
+// owner is whose a session is: the access's that its Class names, else its login's.
+type owner struct {
+	access contracts.AccessID
+	login  string
+}
+
+func (s *session) owner() owner {
+	if s.Access != 0 {
+		return owner{access: s.Access}
+	}
+	return owner{login: strings.TrimSpace(s.Login)}
+}
+
 // order is a person's Disconnect.
 type order struct{ actor, reason string }
 
@@ -156,9 +169,12 @@ func (r *Reconciler) heardOf(s *session) {
 	s.order, s.obeyed = s.obeyed, nil
 }
 
-// loggedInAgain takes a new session of a login as evidence that the Disconnect of its older one took effect.
+// loggedInAgain takes a new session of an access as evidence that the Disconnect of its older one took effect.
 func (r *Reconciler) loggedInAgain(s *session) {
-	for _, old := range r.byLogin[strings.TrimSpace(s.Login)] {
+	if s.owner() == (owner{}) {
+		return
+	}
+	for _, old := range r.byOwner[s.owner()] {
 		if old != s && old.Key.Device == s.Key.Device && old.awaiting != nil && old.awaiting.Method == nas.Disconnect {
 			r.confirm(old, nas.EvidenceLogin)
 		}

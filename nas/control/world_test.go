@@ -229,7 +229,7 @@ func (w *world) give(login string, s nas.Service) {
 	w.mu.Lock()
 	w.desired[login] = s
 	w.mu.Unlock()
-	w.rec.Changed(login)
+	w.rec.Changed(0, login)
 }
 
 // login gives a subscriber a service and brings him online.

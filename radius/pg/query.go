@@ -60,7 +60,7 @@ func (s *Store) OpenSessions(ctx context.Context, f Filter) ([]radius.Session, e
 			and ($2 = 0 or device_id = $2)
 			and ($3 = '' or login ilike '%' || $3 || '%' or calling_station ilike '%' || $3 || '%'
 				or host(framed_ip) like $3 || '%' or array_to_string(framed_ipv6, ' ') like '%' || $3 || '%')
-			and login > $4 collate "C"
+			and ($4 = '' or login > $4 collate "C")
 		order by login collate "C" fetch first $5 rows with ties`,
 		nas.TextOf(f.Login), int64(f.Device), likeText(f.Query), nas.TextOf(f.AfterLogin), limit(f.Limit), int64(f.Access))
 	if err != nil {
