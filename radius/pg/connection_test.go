@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -361,6 +362,12 @@ func TestPlans(t *testing.T) {
 		from (select n, '2026-01-01'::timestamptz + n * interval '10 minutes' as from_at from generate_series(1, 60000) n) x;
 		insert into connection_open (device_id, session_id, started_at, access_id, kind, address, listed, from_at, said_at, seen_at)
 		select 8, n::text, '2026-12-01', n, 'ipv4', '100.64.0.0'::inet + n, true, '2026-12-01', '2026-12-01', '2026-12-01' from generate_series(1, 3000) n;
+		insert into connection_record (device_id, started_at, access_id, from_at, until_at, port_from, port_to, listed, address, kind, closed_by,
+			session_id, login, calling_station, nas_port)
+		select 9, from_at, 0, from_at, from_at + interval '6 hours', 0, 65535, true, '100.80.0.0'::inet + n % 3000, 'ipv4', 'stop', 'x' || n, 'stranger-' || n % 3000, '', ''
+		from (select n, '2026-01-01'::timestamptz + n * interval '10 minutes' as from_at from generate_series(1, 60000) n) x;
+		insert into connection_open (device_id, session_id, started_at, access_id, login, kind, address, listed, from_at, said_at, seen_at)
+		select 9, 'x' || n, '2026-02-01', 0, 'stranger-' || n, 'ipv4', '100.80.0.0'::inet + n, true, '2026-02-01', '2026-02-01', '2026-02-01' from generate_series(1, 6000) n;
 		insert into customer (name, created_at) select 'c' || n, now() from generate_series(1, 3000) n;
 		insert into plan (name, created_at) values ('P', now());
 		insert into contract (customer_id, plan_id, zone, created_at, due_day, billing_anchor) select n, 1, 'America/Sao_Paulo', now(), 10, '2026-01-01' from generate_series(1, 3000) n;
@@ -375,6 +382,7 @@ func TestPlans(t *testing.T) {
 	}{
 		{"who had", pg.WhoHadStatement, []any{netip.MustParseAddr("100.64.0.9"), 32, when, 0, 65535, 101}},
 		{"held by a login", pg.HeldByStatement, []any{"login-9", int64(0), when, when.AddDate(0, 0, 7), 101}},
+		{"held by a stranger", pg.HeldByStatement, []any{"stranger-9", int64(0), when, when.AddDate(0, 0, 7), 101}},
 		{"held by a customer", pg.HeldByStatement, []any{"", int64(9), when, when.AddDate(0, 0, 7), 101}},
 	} {
 		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
@@ -408,6 +416,9 @@ func TestPlans(t *testing.T) {
 					t.Errorf("the plan does not look where it should:\n%s", text)
 				}
 				for _, line := range plan {
+					if read := readAndLeft(line); read > 100 {
+						t.Errorf("%d rows are read in vain: %s, in\n%s", read, strings.TrimSpace(line), text)
+					}
 					if strings.Contains(line, "Seq Scan on connection_") && !strings.Contains(line, "connection_prefix_length") &&
 						!strings.Contains(line, "connection_record_2027_03") && !strings.Contains(line, "connection_record_default") &&
 						!strings.Contains(line, "never executed") {
@@ -420,4 +431,12 @@ func TestPlans(t *testing.T) {
 			})
 		}
 	}
+}
+
+// readAndLeft is how many rows a line of a plan says were read and not wanted.
+func readAndLeft(line string) (n int) {
+	if _, count, ok := strings.Cut(line, "Rows Removed by Filter: "); ok {
+		n, _ = strconv.Atoi(strings.TrimSpace(count))
+	}
+	return n
 }
