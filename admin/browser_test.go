@@ -57,7 +57,7 @@ func TestPanelInABrowser(t *testing.T) {
 	blocked := fmt.Sprintf("/contracts/%d", h.byName["Ana Beatriz Lima"])
 	pages := map[string]string{"overview": "/", "customers": "/customers", "contract": blocked, "released": fmt.Sprintf("/contracts/%d", h.byName["Fernanda Rocha Martins"]),
 		"invoices": "/invoices", "invoice": "/invoices/F00000010", "sessions": "/sessions", "devices": "/devices", "new-customer": "/customers/new",
-		"plans": "/plans", "upcoming": "/upcoming?days=7", "connections": "/connections", "device": "/devices/1", "pools": "/pools",
+		"plans": "/plans", "new-plan": "/plans/new", "upcoming": "/upcoming?days=7", "connections": "/connections", "device": "/devices/1", "pools": "/pools",
 		"access": blocked + "/accesses/" + h.lined(), "access-new": blocked + "/accesses/new"}
 	for _, theme := range []string{"light", "dark"} {
 		do(emulate(theme))
@@ -71,6 +71,14 @@ func TestPanelInABrowser(t *testing.T) {
 				}
 				if wide {
 					t.Errorf("%s is wider than a screen of %d", path, width)
+				}
+				cut, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`document.querySelectorAll("details.more").forEach(d => d.open = true);
+					[...document.querySelectorAll(".table-wrap")].some(w => w.scrollWidth > w.clientWidth + 1)`))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if cut && width == 1360 {
+					t.Errorf("%s has a table that is wider than its place on a screen of %d", path, width)
 				}
 				shot(fmt.Sprintf("%s-%s-%d", name, theme, width))
 			}

@@ -72,7 +72,7 @@ func TestConnectionSearch(t *testing.T) {
 	has(ask(200, address("203.0.113.7:1500", "", "2026-03-18T12:30", "zone", "UTC")), "Maria Aparecida de Souza")
 	has(ask(200, address("203.0.113.7", "1500", "18/03/2026 10:10")), "No record.")
 	has(ask(200, address("198.51.100.9", "", "2026-03-18T10:00")), "More than one session claims", "=cmd@isp", "Unknown login", "Ana Beatriz Lima", "Still held")
-	has(ask(200, address("198.51.100.9", "", "2026-03-18T10:00"), "Accept-Language", "pt-BR"), "Registros de conexão", "Mais de uma sessão reivindica", "Ainda em uso", "18/03/2026")
+	has(ask(200, address("198.51.100.9", "", "2026-03-18T10:00"), "Accept-Language", "pt-BR"), "Registros de conexão", "Mais de uma sessão consta", "Ainda em uso", "18/03/2026")
 	has(ask(200, address("2001:db8:100::77", "", "2026-03-18T10:15")), "Maria Aparecida de Souza", "2001:db8:100::/56")
 
 	for _, wrong := range []url.Values{
