@@ -20,6 +20,9 @@ type SessionStore interface {
 	LoadOpenSessions(ctx context.Context, node string, f func(Session)) (Cursor, error)
 	// LoadBoots calls f for the newest Accounting-On and -Off of every access server, of whichever node.
 	LoadBoots(ctx context.Context, f func(NamedBoot)) error
+	// LoadStates gives what is stored of the keys of sessions: the open ones, and those that have ended and did not begin
+	// long before the session given.
+	LoadStates(ctx context.Context, of []Session) ([]Session, error)
 	// Store merges the records of a batch into the sessions stored and moves the cursor, all or nothing. Storing the
 	// same records again changes nothing. ended are the last states of the batch's sessions that are not open. An error
 	// that wraps ErrRecordRefused will come again with the same records.

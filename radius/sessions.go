@@ -199,7 +199,7 @@ func (l Lineage) causeOf(start time.Time) uint32 {
 // remembered an end which this table had forgotten, or which another node heard of.
 func (t *Sessions) Settle(ended Session, now time.Time) {
 	t.end(ended.Key, now, func(s *Session) bool {
-		if s.StartedAt.Sub(ended.StartedAt).Abs() > reuseAfter || s.LastSeen.After(ended.LastSeen) {
+		if s.other(&ended) || s.LastSeen.After(ended.LastSeen) {
 			return false
 		}
 		*s = ended

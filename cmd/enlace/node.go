@@ -244,6 +244,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { n.commands.run(commanding); return nil })
 	g.Go(func() error { n.jobs(ctx); return nil })
 	g.Go(func() error { n.sweep(ctx); return nil })
+	g.Go(func() error { n.settle(ctx); return nil })
 	g.Go(func() error { n.limiter.Run(ctx); return nil })
 	g.Go(func() error { n.lend(ctx); return nil })
 	g.Go(func() error { n.projection.directory.KeepLearned(ctx, n.stores.contracts, n.log); return nil })
