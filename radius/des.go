@@ -5,9 +5,14 @@ import (
 	"math/bits"
 )
 
-// DES for MS-CHAP (FIPS 46-3), one block under a new 56-bit key each time. crypto/des spends most of its time on the key
-// schedule, bit by bit, and allocates it; here every permutation is linear, so it is a sum of what each nibble
-// contributes, worked out once.
+// DES for MS-CHAP (FIPS 46-3), one block under three new 56-bit keys each time. crypto/des spends most of its time on the
+// key schedule, bit by bit, and allocates it; here every permutation is linear, so it is a sum of what each nibble
+// contributes, worked out once. The three encryptions advance together: each step of one waits for the step before it, so
+// that a processor that is given three does them in little more than the time of one.
+//
+// A round takes six bits around each nibble of the right half. Halves are kept turned by five bits, so that the six of the
+// even S-boxes stand at the low end of a byte each; turned by twenty more, those of the odd ones. desPlaces says where, and
+// the words of a round key have its bits in the same places: one those of S-boxes 1 to 4, another those of 5 to 8.
 
 var (
 	desIP = [64]byte{
@@ -62,10 +67,16 @@ var (
 	}
 )
 
-// desTables are the sums' terms: of each nibble of the key to the sixteen round keys, of each nibble of a block to its
-// initial and final permutation, and of each S-box, permuted by P.
+const desTurn = 5
+
+var desPlaces = [8]int{0, 16, 24, 8, 16, 0, 8, 24}
+
+// desTables are the sums' terms: of each nibble of a key to what PC-1 makes of it, of each nibble of that to the words of
+// the round keys (two rounds together, the first in the low half), of each nibble of a block to its initial and final
+// permutation, and of each S-box, permuted by P and turned.
 var desTables = func() (t struct {
-	keys   [14][16][16]uint64 // nibbles from the high end; round keys of 48 bits, six to an S-box
+	pc1    [14][16]uint64
+	keys   [14][16][8]uint64 // nibbles from the high end: seven of C, seven of D
 	ip, fp [16][16]uint64
 	sp     [8][64]uint32
 },
@@ -82,13 +93,14 @@ var desTables = func() (t struct {
 	}
 	for n := range 14 {
 		for v := range uint64(16) {
+			t.pc1[n][v] = permutedChoice1(v << (52 - 4*n))
 			t.keys[n][v] = roundKeys(v << (52 - 4*n))
 		}
 	}
 	for box := range 8 {
 		for v := range 64 {
 			row, column := v>>4&2|v&1, v>>1&15
-			t.sp[box][v] = uint32(permute(uint64(desS[box][16*row+column])<<(28-4*box), 32, desP[:]))
+			t.sp[box][v] = bits.RotateLeft32(uint32(permute(uint64(desS[box][16*row+column])<<(28-4*box), 32, desP[:])), desTurn)
 		}
 	}
 	return t
@@ -102,41 +114,68 @@ func permute(v uint64, width int, from []byte) (out uint64) {
 	return out
 }
 
-// roundKeys are the sixteen round keys of a 56-bit key, by the letter of the standard.
-func roundKeys(key uint64) (out [16]uint64) {
+// permutedChoice1 is C and D, 28 bits each, of a 56-bit key.
+func permutedChoice1(key uint64) uint64 {
 	var wide uint64
 	for i := range 8 {
 		wide = wide<<8 | key>>(49-7*i)&0x7f<<1 // the lowest bit of each byte is parity, which PC-1 leaves out
 	}
-	cd := permute(wide, 64, desPC1[:])
+	return permute(wide, 64, desPC1[:])
+}
+
+// roundKeys are the words of the sixteen round keys, by the letter of the standard, of C and D of which one is zero.
+func roundKeys(cd uint64) (out [8]uint64) {
 	c, d := uint32(cd>>28), uint32(cd)&(1<<28-1)
 	for i, n := range desShifts {
 		c, d = (c<<n|c>>(28-n))&(1<<28-1), (d<<n|d>>(28-n))&(1<<28-1)
-		out[i] = permute(uint64(c)<<28|uint64(d), 56, desPC2[:])
+		key := permute(uint64(c)<<28|uint64(d), 56, desPC2[:])
+		for box, place := range desPlaces {
+			out[i/2] |= key >> (42 - 6*box) & 63 << (place + 32*(i%2))
+		}
 	}
 	return out
 }
 
-// desEncrypt is one block under a key of 56 bits, without parity bits.
-func desEncrypt(dst *[8]byte, key [7]byte, block *[8]byte) {
-	var round [16]uint64
-	for i, b := range key {
-		hi, lo := &desTables.keys[2*i][b>>4], &desTables.keys[2*i+1][b&15]
-		for r := range round {
-			round[r] ^= hi[r] ^ lo[r]
+// desThree is a block under three keys of 56 bits, without parity bits.
+func desThree(dst *[24]byte, keys *[21]byte, block *[8]byte) {
+	var cs, ds [3][8]uint64
+	for k := range 3 {
+		cd := uint64(0)
+		for i, b := range keys[7*k : 7*k+7] {
+			cd ^= desTables.pc1[2*i][b>>4] ^ desTables.pc1[2*i+1][b&15]
+		}
+		c, d := &cs[k], &ds[k]
+		for n := range 7 {
+			ct, dt := &desTables.keys[n][cd>>(52-4*n)&15], &desTables.keys[n+7][cd>>(24-4*n)&15]
+			for i := range c {
+				c[i] ^= ct[i]
+				d[i] ^= dt[i]
+			}
 		}
 	}
 	v := nibbles(&desTables.ip, binary.BigEndian.Uint64(block[:]))
-	l, r := uint32(v>>32), uint32(v)
-	for _, k := range round {
-		// The expansion takes six bits around each nibble: rotations of r bring them into place.
-		var f uint32
-		for box := range 8 {
-			f ^= desTables.sp[box][byte(bits.RotateLeft32(r, 4*box+5)&63)^byte(k>>(42-6*box)&63)]
-		}
-		l, r = r, l^f
+	l, r := bits.RotateLeft32(uint32(v>>32), desTurn), bits.RotateLeft32(uint32(v), desTurn)
+	l0, r0, l1, r1, l2, r2 := l, r, l, r, l, r
+	for i := range 8 {
+		l0 ^= desRound(r0, uint32(cs[0][i]), uint32(ds[0][i]))
+		l1 ^= desRound(r1, uint32(cs[1][i]), uint32(ds[1][i]))
+		l2 ^= desRound(r2, uint32(cs[2][i]), uint32(ds[2][i]))
+		r0 ^= desRound(l0, uint32(cs[0][i]>>32), uint32(ds[0][i]>>32))
+		r1 ^= desRound(l1, uint32(cs[1][i]>>32), uint32(ds[1][i]>>32))
+		r2 ^= desRound(l2, uint32(cs[2][i]>>32), uint32(ds[2][i]>>32))
 	}
-	binary.BigEndian.PutUint64(dst[:], nibbles(&desTables.fp, uint64(r)<<32|uint64(l)))
+	for k, h := range [3][2]uint32{{r0, l0}, {r1, l1}, {r2, l2}} {
+		v := uint64(bits.RotateLeft32(h[0], -desTurn))<<32 | uint64(bits.RotateLeft32(h[1], -desTurn))
+		binary.BigEndian.PutUint64(dst[8*k:], nibbles(&desTables.fp, v))
+	}
+}
+
+// desRound is the cipher function of a right half under the two words of a round key.
+func desRound(r, c, d uint32) uint32 {
+	t, s := bits.RotateLeft32(r, 20), &desTables.sp
+	uc, ud, tc, td := r^c, r^d, t^c, t^d
+	return s[0][uc&63] ^ s[1][tc>>16&63] ^ s[2][uc>>24&63] ^ s[3][tc>>8&63] ^
+		s[4][ud>>16&63] ^ s[5][td&63] ^ s[6][ud>>8&63] ^ s[7][td>>24&63]
 }
 
 func nibbles(t *[16][16]uint64, v uint64) (out uint64) {

@@ -21,16 +21,18 @@ func spread(k [7]byte) (out [8]byte) {
 
 func TestDESAgainstStandardLibrary(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		key := [7]byte(rapid.SliceOfN(rapid.Byte(), 7, 7).Draw(rt, "key"))
+		keys := [21]byte(rapid.SliceOfN(rapid.Byte(), 21, 21).Draw(rt, "keys"))
 		block := [8]byte(rapid.SliceOfN(rapid.Byte(), 8, 8).Draw(rt, "block"))
-		var got, want [8]byte
-		desEncrypt(&got, key, &block)
-		wide := spread(key)
-		c, err := des.NewCipher(wide[:])
-		if err != nil {
-			rt.Fatal(err)
+		var got, want [24]byte
+		desThree(&got, &keys, &block)
+		for i := range 3 {
+			wide := spread([7]byte(keys[7*i:]))
+			c, err := des.NewCipher(wide[:])
+			if err != nil {
+				rt.Fatal(err)
+			}
+			c.Encrypt(want[8*i:], block[:])
 		}
-		c.Encrypt(want[:], block[:])
 		if got != want {
 			rt.Fatalf("%x, want %x", got, want)
 		}
@@ -38,10 +40,11 @@ func TestDESAgainstStandardLibrary(t *testing.T) {
 }
 
 func BenchmarkDES(b *testing.B) {
-	var dst, block [8]byte
+	var dst [24]byte
+	var block [8]byte
 	b.ReportAllocs()
 	for b.Loop() {
-		desEncrypt(&dst, [7]byte{1, 2, 3, 4, 5, 6, 7}, &block)
+		desThree(&dst, &[21]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, &block)
 	}
 }
 

@@ -3,8 +3,8 @@ package radius
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/sha1"
 	"crypto/subtle"
-	"encoding/hex"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -55,11 +55,11 @@ type mschap struct {
 	send, recv [16]byte
 	mix        [32]byte
 	salt       [2]byte
-	wide       [2 * maxNTPassword]byte
+	wide       [2*maxNTPassword + md4Padding]byte
 }
 
 // ntHash fills hash and hashHash from a password in UTF-8. False for a password longer than MS-CHAP can have.
-func (m *mschap) ntHash(h *hasher, password []byte) bool {
+func (m *mschap) ntHash(password []byte) bool {
 	n := 0
 	for len(password) > 0 {
 		r, size := utf8.DecodeRune(password)
@@ -70,33 +70,27 @@ func (m *mschap) ntHash(h *hasher, password []byte) bool {
 			units, count = [2]rune{hi, lo}, 2
 		}
 		for _, u := range units[:count] {
-			if n == len(m.wide) {
+			if n == 2*maxNTPassword {
 				return false
 			}
 			m.wide[n], m.wide[n+1] = byte(u), byte(u>>8)
 			n += 2
 		}
 	}
-	h.md4.Reset()
-	h.md4.Write(m.wide[:n])
-	h.md4.Sum(m.hash[:0])
-	h.md4.Reset()
-	h.md4.Write(m.hash[:16])
-	h.md4.Sum(m.hashHash[:0])
+	hash := md4Of(m.wide[:], n)
+	copy(m.hash[:], hash[:])
+	copy(m.wide[:], hash[:])
+	m.hashHash = md4Of(m.wide[:], len(hash))
 	return true
 }
 
 // desResponse fills expect from challenge and hash (RFC 2759, section 8.5).
-func (m *mschap) desResponse() {
-	for i := range 3 {
-		desEncrypt((*[8]byte)(m.expect[8*i:]), [7]byte(m.hash[7*i:]), &m.challenge)
-	}
-}
+func (m *mschap) desResponse() { desThree(&m.expect, &m.hash, &m.challenge) }
 
 // verifyV1 checks an MS-CHAP-Response with an NT response (RFC 2548, section 2.1.3; RFC 2433). The LAN Manager response
 // alone is refused.
 func (m *mschap) verifyV1(h *hasher, challenge, response, password []byte) bool {
-	if len(challenge) != 8 || len(response) != 50 || response[1]&1 == 0 || !m.ntHash(h, password) {
+	if len(challenge) != 8 || len(response) != 50 || response[1]&1 == 0 || !m.ntHash(password) {
 		return false
 	}
 	copy(m.challenge[:], challenge)
@@ -107,7 +101,7 @@ func (m *mschap) verifyV1(h *hasher, challenge, response, password []byte) bool 
 // verifyV2 checks an MS-CHAP2-Response and works out the success message and both MPPE keys (RFC 2759, sections 8.1 to
 // 8.7; RFC 3079, section 3).
 func (m *mschap) verifyV2(h *hasher, challenge, response, user, password []byte) bool {
-	if len(challenge) != 16 || len(response) != 50 || !m.ntHash(h, password) {
+	if len(challenge) != 16 || len(response) != 50 || !m.ntHash(password) {
 		return false
 	}
 	peer, ntResponse := response[2:18], response[26:50]
@@ -119,13 +113,9 @@ func (m *mschap) verifyV2(h *hasher, challenge, response, user, password []byte)
 		}
 	}
 	copy(m.mix[:20], h.sha1Of(m.hashHash[:], ntResponse, signServer, nil))
-	digest := h.sha1Of(m.mix[:20], m.challenge[:], signPad, nil)
-	hex.Encode(m.success[2:], digest)
 	copy(m.success[:], "S=")
-	for i, c := range m.success {
-		if c >= 'a' {
-			m.success[i] = c - 'a' + 'A'
-		}
+	for i, c := range h.sha1Of(m.mix[:20], m.challenge[:], signPad, nil) {
+		m.success[2+2*i], m.success[3+2*i] = upperHex[c>>4], upperHex[c&15]
 	}
 	copy(m.master[:], h.sha1Of(m.hashHash[:], ntResponse, mppeMaster, nil))
 	copy(m.send[:], h.sha1Of(m.master[:], mppePad1[:], mppeToClient, mppePad2[:]))
@@ -139,14 +129,13 @@ func (m *mschap) matchesV2(h *hasher, peer, challenge, user, ntResponse []byte) 
 	return subtle.ConstantTimeCompare(m.expect[:], ntResponse) == 1
 }
 
+const upperHex = "0123456789ABCDEF"
+
 // sha1Of hashes the parts one after another. The result is valid until the next call of any method.
 func (h *hasher) sha1Of(a, b, c, d []byte) []byte {
-	h.sha1.Reset()
-	h.sha1.Write(a)
-	h.sha1.Write(b)
-	h.sha1.Write(c)
-	h.sha1.Write(d)
-	return h.sha1.Sum(h.sum[:0])
+	h.text = append(append(append(append(h.text[:0], a...), b...), c...), d...)
+	h.sum = sha1.Sum(h.text)
+	return h.sum[:]
 }
 
 // appendSuccess appends what an Access-Accept carries after MS-CHAP: proof that the server knows the password (version
@@ -211,8 +200,7 @@ func (m *mschap) appendError(dst []byte, change bool) []byte {
 	}
 	text = append(text, code...)
 	for _, c := range m.mix[:n] {
-		const digits = "0123456789ABCDEF"
-		text = append(text, digits[c>>4], digits[c&15])
+		text = append(text, upperHex[c>>4], upperHex[c&15])
 	}
 	if m.version == 1 {
 		text = append(text, " V=2"...)

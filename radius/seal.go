@@ -7,9 +7,6 @@ import (
 	"crypto/subtle"
 	"encoding"
 	"hash"
-
-	//lint:ignore SA1019 MS-CHAP is defined with MD4 (RFC 2759, section 8.3)
-	"golang.org/x/crypto/md4"
 )
 
 var zeros [16]byte
@@ -47,8 +44,7 @@ func newSecret(key []byte) secret {
 type hasher struct {
 	md5   hash.Hash
 	state encoding.BinaryUnmarshaler // md5, seen as what can resume
-	md4   hash.Hash
-	sha1  hash.Hash
+	text  []byte                     // what is hashed at once
 	sum   [sha1.Size]byte
 	block [128]byte // User-Password in clear, padded with zeros
 
@@ -56,18 +52,16 @@ type hasher struct {
 }
 
 func newHasher() *hasher {
-	h := &hasher{md5: md5.New(), md4: md4.New(), sha1: sha1.New()}
+	h := &hasher{md5: md5.New()}
 	h.state = h.md5.(encoding.BinaryUnmarshaler)
 	return h
 }
 
 // md5Of hashes the parts one after another. The result is valid until the next call of any method.
 func (h *hasher) md5Of(a, b, c []byte) []byte {
-	h.md5.Reset()
-	h.md5.Write(a)
-	h.md5.Write(b)
-	h.md5.Write(c)
-	return h.md5.Sum(h.sum[:0])
+	h.text = append(append(append(h.text[:0], a...), b...), c...)
+	sum := md5.Sum(h.text)
+	return append(h.sum[:0], sum[:]...)
 }
 
 func (h *hasher) resume(state []byte) {
