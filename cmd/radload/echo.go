@@ -5,99 +5,18 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"strings"
-	"sync"
-	"syscall"
 
-	"golang.org/x/sys/unix"
+	"enlace/radius"
 )
 
-// echoServer sends every datagram back: the sockets of a RADIUS server without its work. As many sockets as processors
-// share the port, spread by the second byte, which in RADIUS is the Identifier.
+// echoServer sends every datagram back.
 type echoServer struct{}
 
 func (echoServer) Run(ctx context.Context, out io.Writer) error {
-	var conns []*net.UDPConn
-	defer func() {
-		for _, c := range conns {
-			c.Close()
-		}
-	}()
-	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
-		if e := c.Control(func(fd uintptr) {
-			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
-		}); e != nil {
-			return e
-		}
-		return err
-	}}
-	address, n := "127.0.0.1:0", runtime.GOMAXPROCS(0)
-	for range n {
-		pc, err := config.ListenPacket(ctx, "udp4", address)
-		if err != nil {
-			return fmt.Errorf("listening for echoes: %w", err)
-		}
-		c := pc.(*net.UDPConn)
-		conns = append(conns, c)
-		address = c.LocalAddr().String()
-		if err := c.SetReadBuffer(4 << 20); err != nil {
-			return fmt.Errorf("giving the echo a buffer: %w", err)
-		}
-	}
-	if err := spread(conns[0], n); err != nil {
-		return err
-	}
-	fmt.Fprintln(out, address)
-	var serving sync.WaitGroup
-	for _, c := range conns {
-		serving.Go(func() { echo(c) })
-	}
-	<-ctx.Done()
-	for _, c := range conns {
-		c.Close()
-	}
-	serving.Wait()
-	return nil
-}
-
-func echo(c *net.UDPConn) {
-	b := make([]byte, maxPacket)
-	for {
-		n, from, err := c.ReadFromUDPAddrPort(b)
-		if err != nil {
-			return
-		}
-		if _, err := c.WriteToUDPAddrPort(b[:n], from); err != nil {
-			return
-		}
-	}
-}
-
-// spread gives each datagram to the socket that its second byte names, modulo n.
-func spread(c *net.UDPConn, n int) error {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return err
-	}
-	program := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 1},
-		{Code: unix.BPF_ALU | unix.BPF_MOD | unix.BPF_K, K: uint32(n)},
-		{Code: unix.BPF_RET | unix.BPF_A},
-	}
-	filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
-	if e := raw.Control(func(fd uintptr) {
-		err = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF, &filter)
-	}); e != nil {
-		return e
-	}
-	if err != nil {
-		return fmt.Errorf("spreading datagrams over sockets: %w", err)
-	}
-	return nil
+	return radius.Echo(ctx, "127.0.0.1:0", func(a netip.AddrPort) { fmt.Fprintln(out, a) })
 }
 
 type echoCmd struct {
