@@ -118,6 +118,10 @@ func (l Lineage) begin(i int, r *Record, booted Boot) (Lineage, int, Change) {
 		return l, -1, Unchanged
 	}
 	s := opened(r)
+	// Strangers may begin in the same second; sessions of one key are told apart by when they began.
+	for slices.ContainsFunc(l, func(o Session) bool { return o.StartedAt.Equal(s.StartedAt) }) {
+		s.StartedAt = s.StartedAt.Add(time.Microsecond)
+	}
 	switch {
 	case !s.Open():
 	case i < len(l):
