@@ -49,8 +49,8 @@ func (c *Claim) Estimated() bool {
 	return !c.Open() && c.ClosedBy != ClosedByStop && c.ClosedBy != ClaimReleased
 }
 
-// is reports whether two claims are of the same thing.
-func (c *Claim) is(o *Claim) bool {
+// Same reports whether two claims are of the same thing.
+func (c *Claim) Same(o *Claim) bool {
 	return c.Kind == o.Kind && c.Prefix == o.Prefix && c.PortFrom == o.PortFrom && c.PortTo == o.PortTo
 }
 
@@ -95,13 +95,13 @@ func (c Claims) miss(before Claims, named []Claim, t time.Time) {
 			}
 		}
 		for j := range before {
-			if d := &before[j]; d.Kind == h.Kind && d.Listed && !d.is(h) {
+			if d := &before[j]; d.Kind == h.Kind && d.Listed && !d.Same(h) {
 				missed(d.Said)
 				missed(d.Seen)
 			}
 		}
 		if slices.ContainsFunc(named, func(n Claim) bool { return n.Kind == h.Kind && n.Listed }) &&
-			!slices.ContainsFunc(named, func(n Claim) bool { return n.is(h) }) {
+			!slices.ContainsFunc(named, func(n Claim) bool { return n.Same(h) }) {
 			missed(t)
 		}
 	}
@@ -156,7 +156,7 @@ func (c Claims) holding(named Claim, t time.Time) int {
 	at := -1
 	for i := range c {
 		switch {
-		case !c[i].is(&named), c[i].ClosedBy == ClaimReleased && t.After(c[i].Until):
+		case !c[i].Same(&named), c[i].ClosedBy == ClaimReleased && t.After(c[i].Until):
 		case at < 0, c[i].ClosedBy == ClaimReleased && (c[at].ClosedBy != ClaimReleased || c[i].Until.Before(c[at].Until)):
 			at = i
 		}

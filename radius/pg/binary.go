@@ -80,6 +80,15 @@ func (a *array) timeOrNull(t time.Time) {
 	a.time(t)
 }
 
+// timeUnless appends null for an instant that is the usual one.
+func (a *array) timeUnless(t, usual time.Time) {
+	if t.Equal(usual) {
+		a.null()
+		return
+	}
+	a.time(t)
+}
+
 func (a *array) null() {
 	a.n++
 	a.nulls = true
@@ -179,6 +188,22 @@ func (p prepared) affect(ctx context.Context, tx pgx.Tx, parameters [][]byte, n 
 	return err
 }
 
+// place is affect for a statement that returns where the rows lie now.
+func (p prepared) place(ctx context.Context, tx pgx.Tx, parameters [][]byte, n int, each func(i int, values [][]byte)) error {
+	if n == 0 {
+		return nil
+	}
+	i := 0
+	err := p.run(ctx, tx, parameters, func(values [][]byte) {
+		each(i, values)
+		i++
+	})
+	if err == nil && i != n {
+		err = fmt.Errorf("%s changed %d rows of %d: something else writes them", p.name, i, n)
+	}
+	return err
+}
+
 func (p prepared) execute(ctx context.Context, tx pgx.Tx, parameters [][]byte, each func([][]byte)) (int64, error) {
 	if _, err := tx.Conn().Prepare(ctx, p.name, p.sql); err != nil {
 		return 0, err
@@ -190,5 +215,8 @@ func (p prepared) execute(ctx context.Context, tx pgx.Tx, parameters [][]byte, e
 		}
 	}
 	tag, err := result.Close()
+	if err != nil {
+		err = fmt.Errorf("%s: %w", p.name, err)
+	}
 	return tag.RowsAffected(), err
 }

@@ -71,7 +71,6 @@ type connection struct {
 	holder    holder
 	claim     radius.Claim
 	others    bool
-	place     place // of a row of connection_open
 }
 
 // same reports whether two rows are equal, but for how far an open one was seen.
@@ -82,8 +81,10 @@ func (c *connection) same(o *connection) bool {
 		a.ClosedBy == b.ClosedBy && (a.Open() || a.Until.Equal(b.Until) && a.Seen.Equal(b.Seen))
 }
 
+func (c connection) open() bool { return c.claim.Open() }
+
 // connect brings the connections of the families' sessions up to what their records say.
-func connect(ctx context.Context, tx pgx.Tx, families []*family) error {
+func connect(ctx context.Context, tx pgx.Tx, families []*family, careful bool) error {
 	var touched []*family
 	for _, f := range families {
 		if f.touched() {
@@ -102,20 +103,20 @@ func connect(ctx context.Context, tx pgx.Tx, families []*family) error {
 	}
 	var w connectionChanges
 	for _, f := range touched {
-		w.compare(known[f.key], f.connections(known[f.key]))
+		f.connected, f.connections = true, w.compare(f, known[f.key], f.connectionsOf(known[f.key]))
 	}
 	if err := ensureLengths(ctx, tx, w.open, w.ended); err != nil {
 		return err
 	}
-	return w.write(ctx, tx)
+	return w.write(ctx, tx, careful)
 }
 
-// connections is what the family's sessions have and had, given what is stored of them.
-func (f *family) connections(known []connection) []connection {
+// connectionsOf is what the family's sessions have and had, given what is stored of them.
+func (f *family) connectionsOf(known []connection) []connection {
 	claims := make([]radius.Claims, len(f.lineage))
 	var strays []connection
 	for _, k := range known {
-		if i := f.nearest(k.startedAt); i >= 0 {
+		if i := f.nearest(k.startedAt); i >= 0 && !k.strange(&f.lineage[i]) {
 			claims[i] = append(claims[i], k.claim)
 		} else {
 			strays = append(strays, k)
@@ -131,6 +132,9 @@ func (f *family) connections(known []connection) []connection {
 		claims[i].Settle(&f.lineage[i])
 		some := slices.ContainsFunc(claims[i], func(c radius.Claim) bool { return !c.Open() })
 		for _, c := range claims[i] {
+			if c.Open() && slices.ContainsFunc(all, func(o connection) bool { return o.open() && o.claim.Same(&c) }) {
+				continue // one id holds an address once
+			}
 			h := describe(&f.lineage[i])
 			if h.access == 0 {
 				h.access = f.access
@@ -150,6 +154,15 @@ func (f *family) nearest(startedAt time.Time) int {
 		}
 	}
 	return at
+}
+
+// strange reports whether a row cannot be of a session that began when its own did: strangers may share an id.
+func (c *connection) strange(s *radius.Session) bool {
+	h := describe(s)
+	if c.holder.access != 0 && h.access != 0 {
+		return c.holder.access != h.access
+	}
+	return c.holder.login != "" && h.login != "" && !strings.EqualFold(strings.TrimSpace(c.holder.login), strings.TrimSpace(h.login))
 }
 
 // findAccesses looks up by login what sessions without our Class belong to.
@@ -210,13 +223,22 @@ func ensureLengths(ctx context.Context, tx pgx.Tx, lists ...[]connection) error 
 
 // connectionChanges is what a batch does to connections.
 type connectionChanges struct {
+	released        []*family    // to leave connection_open with all their rows
+	rows            int          // of released
 	unopen, unended []connection // to leave connection_open and connection_record
 	open, ended     []connection
 }
 
-func (w *connectionChanges) compare(known, want []connection) {
+// compare notes what is to be done, and gives the rows of connection_open as they will be.
+func (w *connectionChanges) compare(f *family, known, want []connection) (open []connection) {
+	release := !slices.ContainsFunc(want, connection.open)
+	held := 0
 	for i := range known {
 		k := &known[i]
+		if release && k.open() {
+			held++
+			continue
+		}
 		if slices.ContainsFunc(want, func(c connection) bool { return c.same(k) }) {
 			continue
 		}
@@ -226,22 +248,33 @@ func (w *connectionChanges) compare(known, want []connection) {
 			w.unended = append(w.unended, *k)
 		}
 	}
+	if held > 0 {
+		w.released, w.rows = append(w.released, f), w.rows+held
+	}
 	for i := range want {
 		c := &want[i]
-		if slices.ContainsFunc(known, func(k connection) bool { return k.same(c) }) {
+		if k := slices.IndexFunc(known, func(k connection) bool { return k.same(c) }); k >= 0 {
+			if c.claim.Open() {
+				open = append(open, known[k])
+			}
 			continue
 		}
 		if c.claim.Open() {
-			w.open = append(w.open, *c)
+			w.open, open = append(w.open, *c), append(open, *c)
 		} else {
 			w.ended = append(w.ended, *c)
 		}
 	}
+	return open
 }
 
 var (
-	leaveOpen = prepared{"connection_open_leave", `delete from connection_open o using unnest($1::tid[]) k (place) where o.ctid = k.place`}
-	putOpen   = prepared{"connection_open_put", "insert into connection_open (" + namesOf("", openColumns) + ") select " +
+	leaveAll = prepared{"connection_open_leave_all", `delete from connection_open o using unnest($1::bigint[], $2::text[]) k (device_id, session_id)
+		where o.device_id = k.device_id and o.session_id = k.session_id`}
+	leaveOpen = prepared{"connection_open_leave", "delete from connection_open o using " + unnestedConnections(openKey) + `
+		where o.device_id = k.device_id and o.session_id = k.session_id and o.kind = k.kind and o.address = k.address
+			and o.port_from = k.port_from and o.port_to = k.port_to`}
+	putOpen = prepared{"connection_open_put", "insert into connection_open (" + namesOf("", openColumns) + ") select " +
 		namesOf("k.", openColumns) + " from " + unnestedConnections(openColumns) + `
 		on conflict (device_id, session_id, kind, address, port_from, port_to) do update set
 			started_at = excluded.started_at, login = excluded.login, access_id = excluded.access_id,
@@ -251,34 +284,48 @@ var (
 	leaveEnded = prepared{"connection_record_leave", "delete from connection_record r using " + unnestedConnections(endedKey) + `
 		where r.device_id = k.device_id and r.session_id = k.session_id and r.kind = k.kind and r.address = k.address
 			and r.port_from = k.port_from and r.port_to = k.port_to and r.from_at = k.from_at and r.until_at = k.until_at`}
-	putEnded = prepared{"connection_record_put", "insert into connection_record (" + namesOf("", endedColumns) + ") select " +
-		strings.NewReplacer("k.said_at", "nullif(k.said_at, k.from_at)", "k.seen_at", "nullif(k.seen_at, k.until_at)").
-			Replace(namesOf("k.", endedColumns)) + " from " + unnestedConnections(endedColumns)}
 )
 
-func (w *connectionChanges) write(ctx context.Context, tx pgx.Tx) error {
-	places := newArray(pgtype.TIDOID, len(w.unopen), 6)
-	for i := range w.unopen {
-		places.raw(string(w.unopen[i].place))
-	}
-	if err := leaveOpen.affect(ctx, tx, [][]byte{places.bytes()}, places.n); err != nil {
+// write stores the changes. Rows are copied where none of their key can be; careful merges them all the same.
+func (w *connectionChanges) write(ctx context.Context, tx pgx.Tx, careful bool) error {
+	if err := leaveAll.affect(ctx, tx, keyArrays(w.released), w.rows); err != nil {
 		return err
+	}
+	if len(w.unopen) > 0 {
+		if err := leaveOpen.affect(ctx, tx, connectionArrays(w.unopen, openKey), len(w.unopen)); err != nil {
+			return err
+		}
 	}
 	if len(w.unended) > 0 {
 		if err := leaveEnded.run(ctx, tx, connectionArrays(w.unended, endedKey), nil); err != nil {
 			return err
 		}
 	}
-	if err := putOpen.affect(ctx, tx, connectionArrays(w.open, openColumns), len(w.open)); err != nil {
+	if careful {
+		if err := putOpen.affect(ctx, tx, connectionArrays(w.open, openColumns), len(w.open)); err != nil {
+			return err
+		}
+	} else if err := copyConnections(ctx, tx, "connection_open", w.open, openColumns); err != nil {
 		return err
 	}
-	return putEnded.affect(ctx, tx, connectionArrays(w.ended, endedColumns), len(w.ended))
+	return copyConnections(ctx, tx, "connection_record", w.ended, copiedColumns)
+}
+
+func copyConnections(ctx context.Context, tx pgx.Tx, table string, list []connection, columns []connectionColumn) error {
+	rows := newCopy(table, namesOf("", columns), len(columns), len(list))
+	for i := range list {
+		row := rows.next()
+		for _, c := range columns {
+			c.put(row, &list[i])
+		}
+	}
+	return rows.write(ctx, tx)
 }
 
 var (
 	openStatement = prepared{"connection_open_of", `select k.n, o.*
 		from unnest($1::bigint[], $2::text[]) with ordinality as k (device_id, session_id, n)
-		cross join lateral (select ctid, ` + namesOf("", openColumns) + ` from connection_open
+		cross join lateral (select ` + namesOf("", openColumns) + ` from connection_open
 			where device_id = k.device_id and session_id = k.session_id offset 0) o`}
 	endedStatement = prepared{"connection_record_of", `select k.n, r.*
 		from unnest($1::bigint[], $2::text[], $3::timestamptz[]) with ordinality as k (device_id, session_id, since, n)
@@ -292,16 +339,19 @@ var (
 func loadConnections(ctx context.Context, tx pgx.Tx, families []*family) (map[nas.SessionKey][]connection, error) {
 	known := map[nas.SessionKey][]connection{}
 	var open, wanted []*family
+	more := map[nas.SessionKey]bool{}
 	for _, f := range families {
-		if slices.ContainsFunc(f.stored, func(o stored) bool { return o.place != nowhere }) {
+		switch {
+		case f.kept != nil && f.kept.connected:
+			known[f.key] = slices.Clone(f.kept.connections)
+			more[f.key] = slices.ContainsFunc(f.kept.connections, func(c connection) bool { return c.others })
+		case slices.ContainsFunc(f.stored, func(o stored) bool { return o.place != nowhere }):
 			open = append(open, f)
 		}
 	}
-	more := map[nas.SessionKey]bool{}
 	if len(open) > 0 {
 		err := openStatement.run(ctx, tx, keyArrays(open), func(values [][]byte) {
-			c := connectionOf(values[2:], openColumns, open[int8Of(values[0])-1])
-			c.place = place(values[1])
+			c := connectionOf(values[1:], openColumns, open[int8Of(values[0])-1])
 			known[c.key] = append(known[c.key], c)
 			more[c.key] = more[c.key] || c.others
 		})

@@ -2,6 +2,7 @@ package pg
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +43,9 @@ var endedKey = []connectionColumn{
 	timeColumn("until_at", func(c *connection) *time.Time { return &c.claim.Until }),
 }
 
+// openKey is by which a row of connection_open is found.
+var openKey = endedKey[:6:6]
+
 // connectionColumns are what both tables have.
 var connectionColumns = append(endedKey[:len(endedKey)-1:len(endedKey)-1],
 	timeColumn("started_at", func(c *connection) *time.Time { return &c.startedAt }),
@@ -74,6 +78,20 @@ var (
 			func(a *array, c *connection) { a.raw(string(c.claim.ClosedBy)) },
 			func(c *connection, b []byte) { c.claim.ClosedBy = radius.ClosedBy(b) }})
 )
+
+// copiedColumns are endedColumns on the way into the table, where null stands for the usual.
+var copiedColumns = func() []connectionColumn {
+	columns := slices.Clone(endedColumns)
+	for i := range columns {
+		switch columns[i].name {
+		case "said_at":
+			columns[i].put = func(a *array, c *connection) { a.timeUnless(c.claim.Said, c.claim.From) }
+		case "seen_at":
+			columns[i].put = func(a *array, c *connection) { a.timeUnless(c.claim.Seen, c.claim.Until) }
+		}
+	}
+	return columns
+}()
 
 // ofFamily takes nothing: a row is looked for by its key.
 func ofFamily(*connection, []byte) {}

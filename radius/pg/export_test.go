@@ -5,3 +5,6 @@ const (
 	WhoHadStatement = whoHad
 	HeldByStatement = heldBy
 )
+
+// Forget empties what the store remembers.
+func (s *Store) Forget() { s.recent.forget() }

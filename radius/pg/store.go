@@ -2,6 +2,7 @@ package pg
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -19,10 +20,11 @@ import (
 	"enlace/radius"
 )
 
-// Store implements radius.SessionStore. One per node.
+// Store implements radius.SessionStore. One per node; one batch at a time.
 type Store struct {
-	pool  *pgxpool.Pool
-	boots radius.Boots
+	pool   *pgxpool.Pool
+	boots  radius.Boots
+	recent recent
 
 	mu     sync.Mutex
 	months map[month]bool // partitions known to exist
@@ -33,7 +35,7 @@ type Store struct {
 
 // NewStore keeps sessions in the database of a pool.
 func NewStore(pool *pgxpool.Pool) *Store {
-	return &Store{pool: pool, months: map[month]bool{}}
+	return &Store{pool: pool, months: map[month]bool{}, recent: recent{writer: rand.Text()}}
 }
 
 // Store implements radius.SessionStore.
@@ -41,16 +43,34 @@ func (s *Store) Store(ctx context.Context, b radius.Batch) ([]radius.Session, er
 	if err := s.ensureMonths(ctx, b.Records); err != nil {
 		return nil, fmt.Errorf("making partitions: %w", err)
 	}
+	ended, stored, err := s.store(ctx, b, false)
+	if isDuplicate(err) {
+		ended, stored, err = s.store(ctx, b, true)
+	}
+	if err != nil {
+		return nil, refusal(err)
+	}
+	s.recent.keep(b.To, stored)
+	return slices.Collect(maps.Values(ended)), nil
+}
+
+// store is one attempt. careful is for a batch that met a session which should not have been there.
+func (s *Store) store(ctx context.Context, b radius.Batch, careful bool) (map[nas.SessionKey]radius.Session, []*family, error) {
 	ended := map[nas.SessionKey]radius.Session{}
+	var stored []*family
 	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
 		clear(ended)
-		if err := lockDevices(ctx, tx, b.Records); err != nil {
+		devices, err := lockDevices(ctx, tx, b.Records)
+		if err != nil {
+			return err
+		}
+		if err := s.recent.trust(ctx, tx, &b, devices); err != nil {
 			return err
 		}
 		for rest := b.Records; len(rest) > 0; {
 			n := slices.IndexFunc(rest, isBoot)
 			if n == 0 {
-				if err := s.boot(ctx, tx, &rest[0]); err != nil {
+				if err := s.boot(ctx, tx, &rest[0], careful); err != nil {
 					return err
 				}
 				rest = rest[1:]
@@ -59,21 +79,24 @@ func (s *Store) Store(ctx context.Context, b radius.Batch) ([]radius.Session, er
 			if n < 0 {
 				n = len(rest)
 			}
-			if err := s.merge(ctx, tx, rest[:n], ended); err != nil {
+			families, err := s.merge(ctx, tx, rest[:n], ended, careful)
+			if err != nil {
 				return err
 			}
-			rest = rest[n:]
+			if stored, rest = append(stored, families...), rest[n:]; len(rest) > 0 {
+				s.recent.touch(families)
+			}
 		}
-		_, err := tx.Exec(ctx, `
+		_, err = tx.Exec(ctx, `
 			insert into journal_cursor (node, segment, position) values ($1, $2, $3)
 			on conflict (node) do update set segment = excluded.segment, position = excluded.position`,
 			b.Node, b.To.Segment, b.To.Offset)
 		return err
 	})
 	if err != nil {
-		return nil, refusal(err)
+		s.recent.forget()
 	}
-	return slices.Collect(maps.Values(ended)), nil
+	return ended, stored, err
 }
 
 // begin has every statement planned once for any number of sessions: planning each batch anew costs as much as storing
@@ -83,7 +106,7 @@ const begin = "begin; set local plan_cache_mode = force_generic_plan; set local 
 
 // lockDevices makes nodes take turns at the sessions of a device until the transaction ends. What was read of them is
 // then still so when it is written, and no row needs a lock of its own.
-func lockDevices(ctx context.Context, tx pgx.Tx, records []radius.Record) error {
+func lockDevices(ctx context.Context, tx pgx.Tx, records []radius.Record) ([]nas.DeviceID, error) {
 	seen := map[nas.DeviceID]bool{}
 	last := nas.DeviceID(-1)
 	for i := range records {
@@ -91,11 +114,12 @@ func lockDevices(ctx context.Context, tx pgx.Tx, records []radius.Record) error 
 			seen[d], last = true, d
 		}
 	}
+	devices := slices.Sorted(maps.Keys(seen))
 	a := newArray(pgtype.Int8OID, len(seen), 8)
-	for _, d := range slices.Sorted(maps.Keys(seen)) {
+	for _, d := range devices {
 		a.int8(sessionLocks + int64(d))
 	}
-	return lockStatement.run(ctx, tx, [][]byte{a.bytes()}, func([][]byte) {})
+	return devices, lockStatement.run(ctx, tx, [][]byte{a.bytes()}, nil)
 }
 
 // sessionLocks is the number of the first advisory lock of a device's sessions.
@@ -105,10 +129,15 @@ var lockStatement = prepared{"session_lock", `select pg_advisory_xact_lock(k) fr
 
 func isBoot(r radius.Record) bool { return r.Kind == radius.KindOn || r.Kind == radius.KindOff }
 
-// refusal marks the errors that will come again: those that say that the data is wrong.
+func isDuplicate(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && pgErr.Code == "23505"
+}
+
+// refusal marks the errors that will come again: those that say that the data is wrong, or that a row comes twice.
 func refusal(err error) error {
 	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) && len(pgErr.Code) == 5 && (pgErr.Code[:2] == "22" || pgErr.Code[:2] == "23") {
+	if errors.As(err, &pgErr) && len(pgErr.Code) == 5 && (pgErr.Code[:2] == "21" || pgErr.Code[:2] == "22" || pgErr.Code[:2] == "23") {
 		return fmt.Errorf("storing accounting: %w: %w", radius.ErrRecordRefused, err)
 	}
 	return fmt.Errorf("storing accounting: %w", err)
@@ -120,6 +149,13 @@ type family struct {
 	lineage radius.Lineage
 	records []*radius.Record
 	stored  []stored // as they were
+	kept    *kept    // what is remembered of the open one
+	place   place    // of the open one, once the batch is written
+
+	home home // where its traffic is booked, as far as that was looked up
+
+	connections []connection // rows of connection_open, once the batch is written
+	connected   bool         // whether they are known
 
 	sightings []sighting // the records, and the sessions they went to
 	addresses bool       // one of them may change who had which address
@@ -132,13 +168,14 @@ type stored struct {
 }
 
 // merge folds records, none of them a boot, into the sessions stored.
-func (s *Store) merge(ctx context.Context, tx pgx.Tx, records []radius.Record, ended map[nas.SessionKey]radius.Session) error {
+func (s *Store) merge(ctx context.Context, tx pgx.Tx, records []radius.Record, ended map[nas.SessionKey]radius.Session,
+	careful bool) ([]*family, error) {
 	families := gather(records)
-	if err := loadLive(ctx, tx, families); err != nil {
-		return err
+	if err := s.loadLive(ctx, tx, families); err != nil {
+		return nil, err
 	}
 	if err := loadHistory(ctx, tx, families); err != nil {
-		return err
+		return nil, err
 	}
 	var changed []change
 	var used usage
@@ -150,7 +187,7 @@ func (s *Store) merge(ctx context.Context, tx pgx.Tx, records []radius.Record, e
 			was = append(was[:0], f.lineage...)
 			f.lineage, at, _ = f.lineage.Fold(r, s.boots.Of(r))
 			f.sight(was, at, r)
-			used.note(before, f.lineage, at, r, s.Terms)
+			used.note(f, before, at, r, s.Terms)
 		}
 		changed = f.compare(changed)
 		if n := len(f.lineage); n > 0 && !f.lineage[n-1].Open() {
@@ -159,13 +196,13 @@ func (s *Store) merge(ctx context.Context, tx pgx.Tx, records []radius.Record, e
 			delete(ended, f.key)
 		}
 	}
-	if err := write(ctx, tx, changed); err != nil {
-		return err
+	if err := write(ctx, tx, changed, careful); err != nil {
+		return nil, err
 	}
-	if err := connect(ctx, tx, families); err != nil {
-		return err
+	if err := connect(ctx, tx, families, careful); err != nil {
+		return nil, err
 	}
-	return used.write(ctx, tx)
+	return families, used.write(ctx, tx)
 }
 
 // gather sorts records by key, so that nodes and statements meet rows in the same order, and neighbours together.
@@ -204,14 +241,31 @@ var liveStatement = prepared{"session_live_of", `select k.n, l.*
 	cross join lateral (select ctid, ` + listed("", liveColumns) + ` from session_live
 		where device_id = k.device_id and session_id = k.session_id offset 0) l`}
 
-// loadLive reads the open sessions.
-func loadLive(ctx context.Context, tx pgx.Tx, families []*family) error {
-	return liveStatement.run(ctx, tx, keyArrays(families), func(values [][]byte) {
-		f := families[int8Of(values[0])-1]
-		session := scanned(values[2:], liveColumns, f.records[0])
-		f.lineage = append(f.lineage, session)
-		f.stored = append(f.stored, stored{session, place(values[1])})
+// loadLive finds the open sessions: those not remembered it reads.
+func (s *Store) loadLive(ctx context.Context, tx pgx.Tx, families []*family) error {
+	var unknown []*family
+	for _, f := range families {
+		if f.kept = s.recent.get(f.key); f.kept == nil {
+			unknown = append(unknown, f)
+			continue
+		}
+		f.opened(f.kept.session, f.kept.place)
+		f.home = f.kept.home
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	return liveStatement.run(ctx, tx, keyArrays(unknown), func(values [][]byte) {
+		f := unknown[int8Of(values[0])-1]
+		f.opened(scanned(values[2:], liveColumns, f.records[0]), place(values[1]))
 	})
+}
+
+// opened takes in the family's open session as it is stored.
+func (f *family) opened(s radius.Session, at place) {
+	f.lineage = append(f.lineage, s)
+	f.stored = append(f.stored, stored{s, at})
+	f.place = at
 }
 
 var historyStatement = prepared{"session_history_of", `select k.n, h.*
@@ -269,7 +323,7 @@ const (
 func (f *family) compare(changed []change) []change {
 	for i := range f.lineage {
 		now := &f.lineage[i]
-		c := change{after: now}
+		c := change{family: f, after: now}
 		if j := slices.IndexFunc(f.stored, func(o stored) bool { return o.StartedAt.Equal(now.StartedAt) }); j >= 0 {
 			c.before, c.place = &f.stored[j].Session, f.stored[j].place
 		}
@@ -282,7 +336,7 @@ func (f *family) compare(changed []change) []change {
 
 // boot ends the sessions of an access server that began anew, some thousands at a time. Those that a batch of its own
 // has not stored yet end when they come (radius.Boots).
-func (s *Store) boot(ctx context.Context, tx pgx.Tx, r *radius.Record) error {
+func (s *Store) boot(ctx context.Context, tx pgx.Tx, r *radius.Record, careful bool) error {
 	if err := s.keepBoot(ctx, tx, r); err != nil {
 		return err
 	}
@@ -303,14 +357,15 @@ func (s *Store) boot(ctx context.Context, tx pgx.Tx, r *radius.Record) error {
 		for i := range found {
 			closed := found[i].Session
 			if b.End(r.NASIdentifier, &closed) {
-				changed = append(changed, change{before: &found[i].Session, place: found[i].place, after: &closed})
-				ended = append(ended, &family{key: closed.Key, lineage: radius.Lineage{closed}, stored: found[i : i+1]})
+				f := &family{key: closed.Key, lineage: radius.Lineage{closed}, stored: found[i : i+1]}
+				changed = append(changed, change{family: f, before: &found[i].Session, place: found[i].place, after: &closed})
+				ended = append(ended, f)
 			}
 		}
-		if err := write(ctx, tx, changed); err != nil {
+		if err := write(ctx, tx, changed, careful); err != nil {
 			return err
 		}
-		if err := connect(ctx, tx, ended); err != nil {
+		if err := connect(ctx, tx, ended, careful); err != nil {
 			return err
 		}
 	}

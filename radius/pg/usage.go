@@ -1,12 +1,16 @@
 package pg
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"enlace/contracts"
 	"enlace/nas"
@@ -20,69 +24,188 @@ type Terms func(access contracts.AccessID, login string, at time.Time) (metered,
 // usage is what records add to the traffic of their accesses. A record adds what the session's counters grew by when it
 // was folded: what was stored before counts for nothing again, so that a record counts once, in whatever order and
 // however often it comes. It is booked on the civil day of the record's event.
-type usage struct {
-	access           []int64
-	login            []string
-	at               []time.Time
-	input, output    []int64
-	metered, exempts []bool
+type usage []grown
+
+// grown is what one record adds.
+type grown struct {
+	family        *family
+	home          home   // zone nil: nobody's
+	access        int64  // by the Class that came back; 0: by the login
+	login         string // as text
+	at            time.Time
+	by            booked
+	metered, free bool
+}
+
+// booked is what is added to a day of an access.
+type booked struct{ input, output, freeInput, freeOutput int64 }
+
+// add never exceeds what a day can have.
+func (b *booked) add(o booked) {
+	b.input, b.output = min(b.input+o.input, mostOctets), min(b.output+o.output, mostOctets)
+	b.freeInput, b.freeOutput = min(b.freeInput+o.freeInput, mostOctets), min(b.freeOutput+o.freeOutput, mostOctets)
 }
 
 // mostOctets bounds a day's traffic, so that absurd counters cannot make a sum that does not fit, and a month's fits too.
 const mostOctets = 1 << 56
 
 // note takes in that a record turned the lineage with the counters before into another.
-func (u *usage) note(before contracts.Traffic, after radius.Lineage, at int, r *radius.Record, terms Terms) {
-	grown := after.Traffic().Minus(before)
-	if at < 0 || grown.IsZero() {
+func (u *usage) note(f *family, before contracts.Traffic, at int, r *radius.Record, terms Terms) {
+	after := f.lineage
+	more := after.Traffic().Minus(before)
+	if at < 0 || more.IsZero() {
 		return
 	}
 	s := &after[at]
-	login := nas.TextOf(strings.TrimSpace(s.Login))
-	u.access = append(u.access, int64(s.Access))
-	u.login = append(u.login, login)
-	u.at = append(u.at, r.Event)
-	u.input = append(u.input, int64(min(grown.Up, mostOctets)))
-	u.output = append(u.output, int64(min(grown.Down, mostOctets)))
-	var metered, free bool
+	g := grown{family: f, access: int64(s.Access), login: nas.TextOf(strings.TrimSpace(s.Login)), at: r.Event,
+		by: booked{input: int64(min(more.Up, mostOctets)), output: int64(min(more.Down, mostOctets))}}
 	if terms != nil {
-		metered, free = terms(s.Access, login, r.Event)
+		g.metered, g.free = terms(s.Access, g.login, r.Event)
 	}
-	u.metered, u.exempts = append(u.metered, metered), append(u.exempts, free)
+	if g.free {
+		g.by.freeInput, g.by.freeOutput = g.by.input, g.by.output
+	}
+	*u = append(*u, g)
 }
 
-// write adds the traffic to the days of the accesses. An access is known by the Class that came back, and otherwise by
-// its login; traffic of nobody's access is nobody's usage. Rows are taken in one order, so that nodes do not deadlock.
-func (u *usage) write(ctx context.Context, tx pgx.Tx) error {
-	if len(u.at) == 0 {
+var (
+	homesStatement = prepared{"usage_home_of", `select k.n, a.id, a.contract_id, c.zone
+		from unnest($1::bigint[], $2::text[]) with ordinality as k (access_id, login, n)
+		cross join lateral (
+			select id, contract_id from access where k.access_id <> 0 and id = k.access_id
+			union all
+			select id, contract_id from access where k.access_id = 0 and login = k.login
+			offset 0) a
+		cross join lateral (select zone from contract where id = a.contract_id offset 0) c`}
+	addUsage = prepared{"usage_day_add", `
+		insert into usage_day as d (access_id, day, input_octets, output_octets, free_input_octets, free_output_octets)
+		select * from unnest($1::bigint[], $2::date[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+		on conflict (access_id, day) do update set
+			input_octets = least(d.input_octets + excluded.input_octets, ` + fmt.Sprint(mostOctets) + `),
+			output_octets = least(d.output_octets + excluded.output_octets, ` + fmt.Sprint(mostOctets) + `),
+			free_input_octets = least(d.free_input_octets + excluded.free_input_octets, ` + fmt.Sprint(mostOctets) + `),
+			free_output_octets = least(d.free_output_octets + excluded.free_output_octets, ` + fmt.Sprint(mostOctets) + `)`}
+	tellUsage = prepared{"usage_tell", `insert into change (tbl, key) select 'usage', k from unnest($1::bigint[]) k`}
+)
+
+// home is where a session's traffic is booked.
+type home struct {
+	asked    int64  // the session's access when it was looked up; 0: by its login
+	login    string // where asked is 0
+	access   int64
+	contract int64
+	zone     *time.Location
+}
+
+// write adds the traffic to the days of the accesses; traffic of nobody's access is nobody's usage. Rows are taken in one
+// order, so that nodes do not deadlock.
+func (u usage) write(ctx context.Context, tx pgx.Tx) error {
+	if len(u) == 0 {
 		return nil
 	}
-	_, err := tx.Exec(ctx, `
-		with said as materialized (
-			select coalesce(nullif(access_id, 0), (select a.id from access a where a.login = s.login)) as access_id, at, input, output, metered, free
-			from (select unnest($1::bigint[]) as access_id, unnest($2::text[]) as login, unnest($3::timestamptz[]) as at,
-				unnest($4::bigint[]) as input, unnest($5::bigint[]) as output, unnest($6::bool[]) as metered, unnest($7::bool[]) as free) s
-		), booked as materialized (
-			select a.id, a.contract_id, (s.at at time zone c.zone)::date as day, bool_or(s.metered) as metered,
-				sum(s.input) as input, sum(s.output) as output,
-				coalesce(sum(s.input) filter (where s.free), 0) as free_input, coalesce(sum(s.output) filter (where s.free), 0) as free_output
-			from said s join access a on a.id = s.access_id join contract c on c.id = a.contract_id
-			group by 1, 2, 3
-		), added as (
-			insert into usage_day as d (access_id, day, input_octets, output_octets, free_input_octets, free_output_octets)
-			select id, day, least(input, $8), least(output, $8), least(free_input, $8), least(free_output, $8) from booked order by id, day
-			on conflict (access_id, day) do update set
-				input_octets = least(d.input_octets + excluded.input_octets, $8),
-				output_octets = least(d.output_octets + excluded.output_octets, $8),
-				free_input_octets = least(d.free_input_octets + excluded.free_input_octets, $8),
-				free_output_octets = least(d.free_output_octets + excluded.free_output_octets, $8)
-		)
-		insert into change (tbl, key) select distinct 'usage', contract_id from booked where metered`,
-		u.access, u.login, u.at, u.input, u.output, u.metered, u.exempts, int64(mostOctets))
+	err := u.findHomes(ctx, tx)
+	if err == nil {
+		err = u.book(ctx, tx)
+	}
 	if err != nil {
 		return fmt.Errorf("booking usage: %w", err)
 	}
 	return nil
+}
+
+// findHomes looks up whose the traffic is, where that is not remembered.
+func (u usage) findHomes(ctx context.Context, tx pgx.Tx) error {
+	var unknown []*grown
+	accesses, logins := newArray(pgtype.Int8OID, len(u), 8), newArray(pgtype.TextOID, len(u), 16)
+	for i := range u {
+		g := &u[i]
+		if h := g.family.home; h.zone != nil && h.asked == g.access && (h.asked != 0 || h.login == g.login) {
+			g.home = h
+			continue
+		}
+		unknown = append(unknown, g)
+		accesses.int8(g.access)
+		logins.raw(g.login)
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	zones := map[string]*time.Location{}
+	return homesStatement.run(ctx, tx, [][]byte{accesses.bytes(), logins.bytes()}, func(values [][]byte) {
+		g := unknown[int8Of(values[0])-1]
+		zone := zones[string(values[3])]
+		if zone == nil {
+			var err error
+			if zone, err = time.LoadLocation(string(values[3])); err != nil {
+				zone = time.UTC // a zone that only PostgreSQL knows: a day that is hours off, and nothing is held up
+			}
+			zones[string(values[3])] = zone
+		}
+		g.home = home{asked: g.access, access: int8Of(values[1]), contract: int8Of(values[2]), zone: zone}
+		if g.access == 0 {
+			g.home.login = strings.Clone(g.login)
+		}
+		g.family.home = g.home
+	})
+}
+
+// accessDay is a day of an access: civil, in days since 2000, as PostgreSQL counts them.
+type accessDay struct {
+	access int64
+	day    int32
+}
+
+func dayOf(at time.Time, zone *time.Location) int32 {
+	y, m, d := at.In(zone).Date()
+	return int32(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix()/86400 - postgresEpoch/86400/1e6)
+}
+
+func (u usage) book(ctx context.Context, tx pgx.Tx) error {
+	sums := make(map[accessDay]booked, len(u))
+	told := map[int64]bool{}
+	for i := range u {
+		g := &u[i]
+		h := g.home
+		if h.zone == nil {
+			continue
+		}
+		k := accessDay{h.access, dayOf(g.at, h.zone)}
+		sum := sums[k]
+		sum.add(g.by)
+		sums[k] = sum
+		if g.metered {
+			told[h.contract] = true
+		}
+	}
+	if len(sums) == 0 {
+		return nil
+	}
+	columns := [6]*array{}
+	for i, oid := range []uint32{pgtype.Int8OID, pgtype.DateOID, pgtype.Int8OID, pgtype.Int8OID, pgtype.Int8OID, pgtype.Int8OID} {
+		columns[i] = newArray(oid, len(sums), 8)
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(sums), func(a, b accessDay) int {
+		return cmp.Or(cmp.Compare(a.access, b.access), cmp.Compare(a.day, b.day))
+	}) {
+		b := sums[k]
+		columns[0].int8(k.access)
+		columns[1].int4(k.day)
+		for i, n := range []int64{b.input, b.output, b.freeInput, b.freeOutput} {
+			columns[2+i].int8(n)
+		}
+	}
+	parameters := make([][]byte, len(columns))
+	for i := range columns {
+		parameters[i] = columns[i].bytes()
+	}
+	if err := addUsage.affect(ctx, tx, parameters, len(sums)); err != nil || len(told) == 0 {
+		return err
+	}
+	contracts := newArray(pgtype.Int8OID, len(told), 8)
+	for k := range told {
+		contracts.int8(k)
+	}
+	return tellUsage.affect(ctx, tx, [][]byte{contracts.bytes()}, len(told))
 }
 
 // Days is a stretch of civil days of a contract: From inclusive, Until exclusive.
