@@ -232,6 +232,9 @@ func (s *server) devicesAPI(a huma.API) {
 		if err == nil {
 			err = s.Devices.CreateDevice(ctx, actorOf(ctx), s.Now(), &d)
 		}
+		if err == nil { // observed from now on
+			d, err = s.Devices.Device(ctx, d.ID)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -255,6 +258,9 @@ func (s *server) devicesAPI(a huma.API) {
 		}
 		if err == nil {
 			err = s.Devices.UpdateDevice(ctx, actorOf(ctx), s.Now(), &d)
+		}
+		if err == nil { // with another secret it is observed anew
+			d, err = s.Devices.Device(ctx, d.ID)
 		}
 		if err != nil {
 			return nil, err

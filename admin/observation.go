@@ -81,7 +81,7 @@ func adviceClass(a nas.Advice) string {
 }
 
 type observationJSON struct {
-	Since               time.Time  `json:"since" doc:"What came before does not count"`
+	Since               *time.Time `json:"since,omitempty" doc:"What came before does not count"`
 	Signed              uint64     `json:"signed" doc:"Access-Requests over UDP with a valid Message-Authenticator"`
 	Unsigned            uint64     `json:"unsigned" doc:"Those with none"`
 	LastUnsigned        *time.Time `json:"last_unsigned,omitempty"`
@@ -94,7 +94,7 @@ type observationJSON struct {
 
 func observationJSONOf(p *page, d *nas.Device) observationJSON {
 	o := &d.Observed
-	return observationJSON{Since: o.Since.UTC(), Signed: o.Signed, Unsigned: o.Unsigned, LastUnsigned: unlessZero(o.LastUnsigned),
+	return observationJSON{Since: unlessZero(o.Since), Signed: o.Signed, Unsigned: o.Unsigned, LastUnsigned: unlessZero(o.LastUnsigned),
 		UnsignedProxied: o.UnsignedProxied, LastUnsignedProxied: unlessZero(o.LastUnsignedProxied), RequireMA: string(o.RequireMA()),
 		ForbidProxyState: string(o.ForbidProxyState()), Says: append([]string{p.maEvidence(o), p.proxyEvidence(o)}, p.learned(d)...)}
 }

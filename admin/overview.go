@@ -40,6 +40,9 @@ func (s *server) overviewPage(w http.ResponseWriter, r *http.Request, p *page) e
 	if n := v.Health.Unreadable; n > 0 {
 		p.warn = append(p.warn, warning{"danger", p.T("Contracts that cannot be read: %s. What was known of them stays in force; the log names them.", p.Number(n))})
 	}
+	if v.Health.JournalFailed {
+		p.warn = append(p.warn, warning{"danger", p.T("The accounting journal cannot be written, as on a full disk: accounting is not answered until it can, and access servers send it again. Logins go on; the log says what is wrong.")})
+	}
 	counted := s.Directory.Counts(p.now)
 	for _, status := range contracts.Statuses {
 		for _, c := range counted {

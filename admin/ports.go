@@ -155,6 +155,7 @@ type Health struct {
 	DirectoryAge   float64 `json:"directory_age_seconds"` // -1 if never loaded
 	Logins         int     `json:"logins"`
 	JournalBacklog int64   `json:"journal_backlog_bytes"`
+	JournalFailed  bool    `json:"journal_failed"` // cannot be written: accounting is not answered
 	Sessions       int     `json:"sessions"`
 	// AwaySince is since when the database cannot be used; zero while it can.
 	AwaySince time.Time `json:"database_away_since,omitzero"`

@@ -72,6 +72,9 @@ func (n *node) health(ctx context.Context) admin.Health {
 		h.Snapshot = now.Add(-age).Truncate(time.Second)
 	}
 	h.Unreadable = int(n.projection.unread.Load())
+	if n.journal.Failed() {
+		h.OK, h.JournalFailed = false, true
+	}
 	return h
 }
 

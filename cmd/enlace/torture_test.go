@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -162,6 +163,9 @@ func fillJournal(v *victim, _ *rand.Rand, lasting time.Duration) {
 		}
 		return nil
 	})
+	if status, body := v.call("GET", "/healthz", nil); status != http.StatusServiceUnavailable || !strings.Contains(string(body), `"journal_failed":true`) {
+		t.Errorf("/healthz answers %d: %s", status, body)
+	}
 	answered := v.answered.Load()
 	if _, err := papLogin(v.auth); err != nil {
 		t.Errorf("a login with the journal's disk full: %v", err)

@@ -102,6 +102,7 @@ type Journal struct {
 	drained  Cursor
 
 	followed  atomic.Pointer[func(*Durable)]
+	ailing    atomic.Bool   // from a failure until a batch is durable again
 	wake      chan struct{} // there is something pending, or closing
 	completed chan *batch   // written, waiters not yet told
 	free      chan *batch
@@ -112,7 +113,6 @@ type Journal struct {
 	number      int64    // of the segment that is written, or was before it broke
 	size        int64    // its durable end
 	previousEnd int64    // durable end of the segment before
-	ailing      bool     // from a failure until a batch is durable again
 }
 
 // batch is what is written and synced at once.
@@ -232,6 +232,9 @@ func (j *Journal) Load() float64 {
 	return min(1, max(float64(len(j.pending.records))/float64(j.cfg.PendingRecords), float64(len(j.pending.frames))/float64(j.cfg.PendingBytes)))
 }
 
+// Failed reports whether the journal cannot write, so that nothing is acknowledged, as enlace_journal_failed does.
+func (j *Journal) Failed() bool { return j.ailing.Load() }
+
 func (j *Journal) nudge() {
 	select {
 	case j.wake <- struct{}{}:
@@ -304,8 +307,7 @@ func (j *Journal) commit(b *batch) {
 	j.m.records.Add(float64(len(b.records)))
 	j.size += int64(len(b.frames))
 	b.written = segment{j.number, j.size}
-	if j.ailing {
-		j.ailing = false
+	if j.ailing.CompareAndSwap(true, false) {
 		j.m.failed.Set(0)
 		j.cfg.Log.Info().Int64("segment", j.number).Msg("the journal writes again")
 	}
@@ -315,8 +317,7 @@ func (j *Journal) commit(b *batch) {
 // dropped what it could not write, and a second one would succeed all the same (PostgreSQL's "fsyncgate").
 func (j *Journal) broke(op string, err error) error {
 	j.m.errors.WithLabelValues(op).Inc()
-	if !j.ailing { // a full disk fails again and again
-		j.ailing = true
+	if !j.ailing.Swap(true) { // a full disk fails again and again
 		j.m.failed.Set(1)
 		j.cfg.Log.Error().Err(err).Str("op", op).Msg("the journal cannot write; accounting is not answered until it can")
 	}
