@@ -78,7 +78,7 @@ type invoiceDetailJSON struct {
 	Quote        *quoteJSON    `json:"quote,omitempty" doc:"What settles it today; absent when nothing is owed"`
 }
 
-func invoiceDetailJSONOf(d *InvoiceDetail) invoiceDetailJSON {
+func invoiceDetailJSONOf(d *billing.InvoiceDetail) invoiceDetailJSON {
 	out := invoiceDetailJSON{invoiceJSON: invoiceJSONOf(&d.Invoice), EffectiveDue: civilOf(d.EffectiveDue), Lines: []lineJSON{}, Payments: []paymentJSON{}}
 	for _, l := range d.Lines {
 		out.Lines = append(out.Lines, lineJSON{l.Description, civilOf(l.Period.From), civilOf(l.Period.Until), moneyOf(l.Amount)})
@@ -118,7 +118,7 @@ func (s *server) invoicesAPI(a huma.API) {
 		Limit      int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
 	}
 	operation(s, a, "GET", "/invoices", "list-invoices", "Invoices, newest first", func(ctx context.Context, in *find) (*body[listing[invoiceJSON]], error) {
-		f := InvoiceFilter{Contract: contracts.ContractID(in.ContractID), Customer: contracts.CustomerID(in.CustomerID), State: billing.InvoiceState(in.State), After: in.After, Limit: in.Limit}
+		f := billing.InvoiceFilter{Contract: contracts.ContractID(in.ContractID), Customer: contracts.CustomerID(in.CustomerID), State: billing.InvoiceState(in.State), After: in.After, Limit: in.Limit}
 		var err error
 		if f.DueFrom, err = in.DueFrom.date("due_from"); err != nil {
 			return nil, err
@@ -201,7 +201,7 @@ func (l lineJSON) line() (billing.Line, error) {
 }
 
 // invoiceToday reads an invoice with its quote for today in its contract's zone.
-func (s *server) invoiceToday(ctx context.Context, number string) (InvoiceDetail, error) {
+func (s *server) invoiceToday(ctx context.Context, number string) (billing.InvoiceDetail, error) {
 	now := s.Now()
 	d, err := s.Billing.Invoice(ctx, number, contracts.DateOf(now, s.Zone))
 	if err != nil {

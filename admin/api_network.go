@@ -58,6 +58,20 @@ func sessionJSONOf(v *sessionView) sessionJSON {
 	return out
 }
 
+func (s *server) sessionsJSON(ctx context.Context, list []radius.Session) (listing[sessionJSON], error) {
+	out := listOf[sessionJSON](nil)
+	devices, err := s.Devices.Devices(ctx)
+	if err != nil {
+		return out, err
+	}
+	names, p := deviceNames(devices), &page{now: s.Now(), zone: s.Zone}
+	for _, o := range list {
+		v := s.viewSession(p, o, names)
+		out.Items = append(out.Items, sessionJSONOf(&v))
+	}
+	return out, nil
+}
+
 type deviceFieldsJSON struct {
 	Name                 string `json:"name" minLength:"1" maxLength:"100"`
 	Source               string `json:"source,omitempty" doc:"Address or prefix its datagrams come from; absent: it speaks RadSec only. Devices may share one, each with its NAS-Identifier" example:"10.0.0.1"`
@@ -131,15 +145,9 @@ func (s *server) networkAPI(a huma.API) {
 		if err != nil {
 			return nil, err
 		}
-		devices, err := s.Devices.Devices(ctx)
+		out, err := s.sessionsJSON(ctx, open)
 		if err != nil {
 			return nil, err
-		}
-		names, p := deviceNames(devices), &page{now: s.Now(), zone: s.Zone}
-		out := listOf[sessionJSON](nil)
-		for _, o := range open {
-			v := s.viewSession(p, o, names)
-			out.Items = append(out.Items, sessionJSONOf(&v))
 		}
 		if len(open) >= in.Limit {
 			out.Next = nas.TextOf(open[len(open)-1].Login)
@@ -155,17 +163,8 @@ func (s *server) networkAPI(a huma.API) {
 		if err != nil {
 			return nil, err
 		}
-		devices, err := s.Devices.Devices(ctx)
-		if err != nil {
-			return nil, err
-		}
-		names, p := deviceNames(devices), &page{now: s.Now(), zone: s.Zone}
-		out := listOf[sessionJSON](nil)
-		for _, o := range closed {
-			v := s.viewSession(p, o, names)
-			out.Items = append(out.Items, sessionJSONOf(&v))
-		}
-		return reply(out), nil
+		out, err := s.sessionsJSON(ctx, closed)
+		return reply(out), err
 	})
 	type cut struct {
 		Body struct {

@@ -115,7 +115,7 @@ func (s *server) viewContract(r *http.Request, p *page, number contracts.Contrac
 	}
 	from, until := window(c, d.Facts, v.Zoom, p.now)
 	v.Picture = draw(p, c, d.Facts, d.Rules, from, until)
-	if v.Invoices, err = s.Billing.Invoices(ctx, InvoiceFilter{Contract: number, Limit: 60}); err != nil {
+	if v.Invoices, err = s.Billing.Invoices(ctx, billing.InvoiceFilter{Contract: number, Limit: 60}); err != nil {
 		return nil, err
 	}
 	for _, i := range v.Unpaid() {
@@ -282,11 +282,7 @@ func loadZone(name string) (*time.Location, error) {
 }
 
 func (s *server) newContractPage(w http.ResponseWriter, r *http.Request, p *page) error {
-	number, err := id[contracts.CustomerID](r, "id")
-	if err != nil {
-		return err
-	}
-	customer, err := s.Contracts.Customer(r.Context(), number)
+	customer, err := s.customerOf(r)
 	if err != nil {
 		return err
 	}
@@ -298,11 +294,7 @@ func (s *server) newContractPage(w http.ResponseWriter, r *http.Request, p *page
 }
 
 func (s *server) createContract(w http.ResponseWriter, r *http.Request, p *page) error {
-	number, err := id[contracts.CustomerID](r, "id")
-	if err != nil {
-		return err
-	}
-	customer, err := s.Contracts.Customer(r.Context(), number)
+	customer, err := s.customerOf(r)
 	if err != nil {
 		return err
 	}
@@ -310,7 +302,7 @@ func (s *server) createContract(w http.ResponseWriter, r *http.Request, p *page)
 	if err != nil {
 		return err
 	}
-	c, passwords := contractOf(f, number)
+	c, passwords := contractOf(f, customer.ID)
 	if f.err == nil {
 		err = s.Contracts.CreateContract(r.Context(), p.actor(), p.now, c, passwords)
 	}

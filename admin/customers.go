@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"enlace/billing"
 	"enlace/contracts"
 )
 
@@ -63,12 +64,17 @@ func (s *server) customerRow(r *http.Request, p *page, c contracts.Customer) (cu
 	return row, nil
 }
 
-func (s *server) customerPage(w http.ResponseWriter, r *http.Request, p *page) error {
+// customerOf is the customer that a page's address names.
+func (s *server) customerOf(r *http.Request) (contracts.Customer, error) {
 	number, err := id[contracts.CustomerID](r, "id")
 	if err != nil {
-		return err
+		return contracts.Customer{}, err
 	}
-	c, err := s.Contracts.Customer(r.Context(), number)
+	return s.Contracts.Customer(r.Context(), number)
+}
+
+func (s *server) customerPage(w http.ResponseWriter, r *http.Request, p *page) error {
+	c, err := s.customerOf(r)
 	if err != nil {
 		return err
 	}
@@ -80,7 +86,7 @@ func (s *server) customerPage(w http.ResponseWriter, r *http.Request, p *page) e
 	if err != nil {
 		return err
 	}
-	invoices, err := s.Billing.Invoices(r.Context(), InvoiceFilter{Customer: number, Limit: 30})
+	invoices, err := s.Billing.Invoices(r.Context(), billing.InvoiceFilter{Customer: c.ID, Limit: 30})
 	if err != nil {
 		return err
 	}
@@ -148,11 +154,7 @@ func (s *server) createCustomer(w http.ResponseWriter, r *http.Request, p *page)
 }
 
 func (s *server) editCustomerPage(w http.ResponseWriter, r *http.Request, p *page) error {
-	number, err := id[contracts.CustomerID](r, "id")
-	if err != nil {
-		return err
-	}
-	c, err := s.Contracts.Customer(r.Context(), number)
+	c, err := s.customerOf(r)
 	if err != nil {
 		return err
 	}

@@ -86,20 +86,6 @@ func (rot) Seal(b []byte) []byte {
 func (r rot) Open(b []byte) ([]byte, error) { return r.Seal(b), nil }
 
 // The stores' own argument types are turned into the panel's, as the program's wiring does.
-type billingStore struct{ *billingpg.Store }
-
-func (s billingStore) Invoices(ctx context.Context, f admin.InvoiceFilter) ([]billing.Invoice, error) {
-	return s.Store.Invoices(ctx, billingpg.Filter(f))
-}
-
-func (s billingStore) Invoice(ctx context.Context, number string, on contracts.Date) (admin.InvoiceDetail, error) {
-	d, err := s.Store.Invoice(ctx, number, on)
-	out := admin.InvoiceDetail{Invoice: d.Invoice, EffectiveDue: d.EffectiveDue, Lines: d.Lines, Payments: d.Payments, Quote: d.Quote}
-	for _, p := range d.Postings {
-		out.Postings = append(out.Postings, admin.Posting{At: p.At, Kind: string(p.Kind), Account: string(p.Account), Actor: p.Actor, Amount: p.Amount})
-	}
-	return out, err
-}
 
 type sessionStore struct{ *radiuspg.Store }
 
@@ -214,7 +200,7 @@ func open(t testing.TB, change ...func(*admin.Config)) *house {
 	if !created {
 		t.Fatal("the first account was not made")
 	}
-	config := admin.Config{Connections: h.sessions, Contracts: h.contracts, Billing: billingStore{h.billing}, Sessions: sessionStore{h.sessions}, Usage: usageStore{h.sessions},
+	config := admin.Config{Connections: h.sessions, Contracts: h.contracts, Billing: h.billing, Sessions: sessionStore{h.sessions}, Usage: usageStore{h.sessions},
 		Devices: h.devices, Directory: directory{h}, Refusals: &h.refusals, Staff: &adminpg.Store{Pool: pool}, SignIns: &adminpg.SignIns{Pool: pool},
 		Disconnect: func(_ context.Context, key nas.SessionKey, _, _ string) error { h.cut <- key; return nil },
 		Now:        h.clock, SetClock: func(to time.Time) error { h.setClock(to); return nil }, Zone: saoPaulo, NoticeChannels: []string{"log"},

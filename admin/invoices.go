@@ -27,7 +27,7 @@ var invoiceStates = []choice{{"", "All"}, {"unpaid", "Unpaid"}, {"open", "Open"}
 func (s *server) invoicesPage(w http.ResponseWriter, r *http.Request, p *page) error {
 	v := invoicesView{State: r.FormValue("state"), Today: contracts.DateOf(p.now, p.zone), Names: map[contracts.CustomerID]string{}}
 	after, _ := strconv.ParseInt(r.FormValue("after"), 10, 64)
-	list, err := s.Billing.Invoices(r.Context(), InvoiceFilter{State: billing.InvoiceState(v.State), After: after, Limit: invoicesPerPage + 1})
+	list, err := s.Billing.Invoices(r.Context(), billing.InvoiceFilter{State: billing.InvoiceState(v.State), After: after, Limit: invoicesPerPage + 1})
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func (s *server) invoicesPage(w http.ResponseWriter, r *http.Request, p *page) e
 }
 
 type invoiceView struct {
-	InvoiceDetail
+	billing.InvoiceDetail
 	Customer contracts.Customer
 	Contract *contracts.Contract
 	Today    contracts.Date
@@ -158,12 +158,12 @@ func (p *page) entry(k billing.TxnKind) string {
 	return string(k)
 }
 
-var accountLabels = map[string]string{"receivable": "Receivable", "fees_receivable": "Fees receivable", "revenue": "Revenue",
-	"fee_revenue": "Fee revenue", "cash": "Cash account", "customer_credit": "Customer credit"}
+var accountLabels = map[billing.Account]string{billing.Receivable: "Receivable", billing.FeesReceivable: "Fees receivable", billing.Revenue: "Revenue",
+	billing.FeeRevenue: "Fee revenue", billing.Money: "Cash account", billing.CustomerCredit: "Customer credit"}
 
-func (p *page) account(a string) string {
+func (p *page) account(a billing.Account) string {
 	if l, ok := accountLabels[a]; ok {
 		return p.T(l)
 	}
-	return a
+	return string(a)
 }

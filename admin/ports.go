@@ -167,44 +167,14 @@ type Health struct {
 
 // Billing keeps invoices, payments and the ledger.
 type Billing interface {
-	Invoices(ctx context.Context, f InvoiceFilter) ([]billing.Invoice, error)
+	Invoices(ctx context.Context, f billing.InvoiceFilter) ([]billing.Invoice, error)
 	// Invoice by number, with what settles it when paid on a date.
-	Invoice(ctx context.Context, number string, on contracts.Date) (InvoiceDetail, error)
+	Invoice(ctx context.Context, number string, on contracts.Date) (billing.InvoiceDetail, error)
 	Pay(ctx context.Context, req billing.PaymentRequest, now time.Time) (p billing.Payment, fresh bool, err error)
 	Payment(ctx context.Context, id int64) (billing.Payment, error)
 	Reverse(ctx context.Context, payment int64, actor, reason string, now time.Time) error
 	CancelInvoice(ctx context.Context, number, actor, reason string, now time.Time) error
 	ManualInvoice(ctx context.Context, id contracts.ContractID, due contracts.Date, lines []billing.Line, actor string, now time.Time) (billing.Invoice, error)
-}
-
-// InvoiceFilter selects invoices; zero values do not filter.
-type InvoiceFilter struct {
-	Contract contracts.ContractID
-	Customer contracts.CustomerID
-	State    billing.InvoiceState // or "unpaid": open or partial
-	DueFrom  contracts.Date       // inclusive
-	DueTo    contracts.Date       // inclusive
-	After    int64                // continue after the invoice with this ID, the last of the page before
-	Limit    int
-}
-
-// InvoiceDetail is an invoice with all that belongs to it.
-type InvoiceDetail struct {
-	billing.Invoice
-	EffectiveDue contracts.Date // after which it is late
-	Lines        []billing.Line
-	Payments     []billing.Payment // oldest first, reversed ones included
-	Postings     []Posting         // oldest first
-	Quote        billing.Quote     // what settles it on the date asked for; zero where it is cancelled
-}
-
-// Posting is a ledger entry of an invoice: debit positive, credit negative.
-type Posting struct {
-	At      time.Time
-	Kind    string
-	Account string
-	Actor   string
-	Amount  contracts.Cents
 }
 
 // Sessions keeps who is and was online.

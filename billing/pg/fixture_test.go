@@ -113,7 +113,7 @@ func (f *company) record(now string, fact contracts.Fact) {
 // invoices of a contract, oldest first.
 func (f *company) invoices(id contracts.ContractID) []billing.Invoice {
 	f.Helper()
-	list, err := f.store.Invoices(f.ctx, Filter{Contract: id, Limit: 500})
+	list, err := f.store.Invoices(f.ctx, billing.InvoiceFilter{Contract: id, Limit: 500})
 	f.must(err)
 	for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
 		list[i], list[j] = list[j], list[i]
@@ -121,7 +121,7 @@ func (f *company) invoices(id contracts.ContractID) []billing.Invoice {
 	return list
 }
 
-func (f *company) detail(number, on string) Detail {
+func (f *company) detail(number, on string) billing.InvoiceDetail {
 	f.Helper()
 	d, err := f.store.Invoice(f.ctx, number, day(on))
 	f.must(err)

@@ -261,29 +261,29 @@ func TestInvoicesFilter(t *testing.T) {
 	list := f.invoices(id)
 	f.must(f.store.CancelInvoice(f.ctx, list[1].Number, "staff:ana", "", at("2026-04-02 09:00")))
 	for name, c := range map[string]struct {
-		filter Filter
+		filter billing.InvoiceFilter
 		want   int
 	}{
-		"all":       {Filter{}, 4},
-		"contract":  {Filter{Contract: id}, 2},
-		"customer":  {Filter{Customer: f.customer}, 4},
-		"nobody":    {Filter{Customer: 999}, 0},
-		"open":      {Filter{State: billing.Open}, 2},
-		"partial":   {Filter{State: billing.Partial}, 1},
-		"paid":      {Filter{State: billing.Paid}, 0},
-		"cancelled": {Filter{State: billing.Cancelled}, 1},
-		"unpaid":    {Filter{State: Unpaid}, 3},
-		"due":       {Filter{DueFrom: day("2026-03-10"), DueTo: day("2026-03-10")}, 2},
-		"due later": {Filter{DueFrom: day("2026-03-11")}, 2},
-		"page":      {Filter{Limit: 3}, 3},
-		"next page": {Filter{After: list[1].ID}, 2},
+		"all":       {billing.InvoiceFilter{}, 4},
+		"contract":  {billing.InvoiceFilter{Contract: id}, 2},
+		"customer":  {billing.InvoiceFilter{Customer: f.customer}, 4},
+		"nobody":    {billing.InvoiceFilter{Customer: 999}, 0},
+		"open":      {billing.InvoiceFilter{State: billing.Open}, 2},
+		"partial":   {billing.InvoiceFilter{State: billing.Partial}, 1},
+		"paid":      {billing.InvoiceFilter{State: billing.Paid}, 0},
+		"cancelled": {billing.InvoiceFilter{State: billing.Cancelled}, 1},
+		"unpaid":    {billing.InvoiceFilter{State: billing.Unpaid}, 3},
+		"due":       {billing.InvoiceFilter{DueFrom: day("2026-03-10"), DueTo: day("2026-03-10")}, 2},
+		"due later": {billing.InvoiceFilter{DueFrom: day("2026-03-11")}, 2},
+		"page":      {billing.InvoiceFilter{Limit: 3}, 3},
+		"next page": {billing.InvoiceFilter{After: list[1].ID}, 2},
 	} {
 		got, err := f.store.Invoices(f.ctx, c.filter)
 		if err != nil || len(got) != c.want {
 			t.Errorf("%s: %d invoices (%v), want %d", name, len(got), err, c.want)
 		}
 	}
-	for _, bad := range []Filter{{Limit: -1}, {Limit: 501}, {State: "lost"}} {
+	for _, bad := range []billing.InvoiceFilter{{Limit: -1}, {Limit: 501}, {State: "lost"}} {
 		_, err := f.store.Invoices(f.ctx, bad)
 		f.refused(err, "invalid")
 	}

@@ -12,24 +12,10 @@ import (
 	contractspg "enlace/contracts/pg"
 )
 
-// Filter of invoices; zero values do not filter.
-type Filter struct {
-	Contract contracts.ContractID
-	Customer contracts.CustomerID
-	State    billing.InvoiceState // or Unpaid
-	DueFrom  contracts.Date       // inclusive
-	DueTo    contracts.Date       // inclusive
-	After    int64                // continue after the invoice with this ID, the last of the page before
-	Limit    int                  // 1 to 500; 0: 50
-}
-
-// Unpaid filters for invoices that are open or partial.
-const Unpaid billing.InvoiceState = "unpaid"
-
 // Invoices newest first.
-func (s *Store) Invoices(ctx context.Context, f Filter) ([]billing.Invoice, error) {
+func (s *Store) Invoices(ctx context.Context, f billing.InvoiceFilter) ([]billing.Invoice, error) {
 	switch f.State {
-	case "", Unpaid, billing.Open, billing.Partial, billing.Paid, billing.Cancelled:
+	case "", billing.Unpaid, billing.Open, billing.Partial, billing.Paid, billing.Cancelled:
 	default:
 		return nil, contracts.Invalidf("state", "%q is none of open, partial, paid, cancelled, unpaid", f.State)
 	}
@@ -64,33 +50,13 @@ func (s *Store) Invoices(ctx context.Context, f Filter) ([]billing.Invoice, erro
 	return invoices, nil
 }
 
-// Detail is an invoice with all that belongs to it.
-type Detail struct {
-	billing.Invoice
-	EffectiveDue contracts.Date // after which it is late
-	Lines        []billing.Line
-	Payments     []billing.Payment // oldest first, reversed ones included
-	Postings     []Posting         // oldest first
-	Quote        billing.Quote     // what settles it on the date asked for; zero where it is cancelled
-}
-
-// Posting is a ledger entry of an invoice with the transaction that it belongs to.
-type Posting struct {
-	Txn     int64
-	At      time.Time
-	Kind    billing.TxnKind
-	Payment int64 // 0: none
-	Actor   string
-	billing.Entry
-}
-
 // Invoice by number, with what settles it when paid on a date.
-func (s *Store) Invoice(ctx context.Context, number string, on contracts.Date) (Detail, error) {
+func (s *Store) Invoice(ctx context.Context, number string, on contracts.Date) (billing.InvoiceDetail, error) {
 	rules, err := s.rules(ctx)
 	if err != nil {
-		return Detail{}, err
+		return billing.InvoiceDetail{}, err
 	}
-	var d Detail
+	var d billing.InvoiceDetail
 	err = pgx.BeginTxFunc(ctx, s.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		i, err := invoiceByNumber(ctx, tx, number)
 		if err != nil {
@@ -100,16 +66,16 @@ func (s *Store) Invoice(ctx context.Context, number string, on contracts.Date) (
 		if err != nil {
 			return err
 		}
-		d = Detail{Invoice: i.Invoice, EffectiveDue: st.EffectiveDue}
+		d = billing.InvoiceDetail{Invoice: i.Invoice, EffectiveDue: st.EffectiveDue}
 		if i.State() != billing.Cancelled {
 			d.Quote = st.Quote(on, policy)
 		}
-		return d.read(ctx, tx)
+		return readDetail(ctx, tx, &d)
 	})
 	return d, err
 }
 
-func (d *Detail) read(ctx context.Context, q contractspg.Querier) error {
+func readDetail(ctx context.Context, q contractspg.Querier, d *billing.InvoiceDetail) error {
 	fail := func(err error) error { return fmt.Errorf("reading invoice %s: %w", d.Number, err) }
 	rows, err := q.Query(ctx, `select description, from_date, until_date, cents from invoice_line where invoice_id = $1 order by n`, d.ID)
 	if err != nil {
@@ -136,7 +102,7 @@ func (d *Detail) read(ctx context.Context, q contractspg.Querier) error {
 	if err != nil {
 		return fail(err)
 	}
-	d.Postings, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (p Posting, err error) {
+	d.Postings, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (p billing.Posting, err error) {
 		err = r.Scan(&p.Txn, &p.At, &p.Kind, &p.Payment, &p.Actor, &p.Account, &p.Amount)
 		p.At, p.Invoice = p.At.UTC(), d.ID
 		return p, err

@@ -17,7 +17,6 @@ import (
 	"enlace/admin"
 	adminpg "enlace/admin/pg"
 	"enlace/billing"
-	billingpg "enlace/billing/pg"
 	"enlace/contracts"
 	"enlace/contracts/notices"
 	contractspg "enlace/contracts/pg"
@@ -250,7 +249,7 @@ func (n *node) liveDay(ctx context.Context, day, now time.Time, kinds map[contra
 	if _, err := runner.Run(ctx, at(9)); err != nil {
 		return err
 	}
-	due, err := n.stores.billing.Invoices(ctx, billingpg.Filter{DueFrom: date, DueTo: date, Limit: 500})
+	due, err := n.stores.billing.Invoices(ctx, billing.InvoiceFilter{DueFrom: date, DueTo: date, Limit: 500})
 	if err != nil {
 		return err
 	}

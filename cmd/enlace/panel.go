@@ -11,8 +11,6 @@ import (
 
 	"enlace/admin"
 	adminpg "enlace/admin/pg"
-	"enlace/billing"
-	billingpg "enlace/billing/pg"
 	"enlace/contracts"
 	contractspg "enlace/contracts/pg"
 	"enlace/nas"
@@ -39,7 +37,7 @@ func (n *node) handler() (http.Handler, error) {
 	}
 	return admin.New(admin.Config{
 		Connections: n.stores.sessions,
-		Contracts:   n.stores.contracts, Billing: billingPort{n.stores.billing}, Sessions: sessionsPort{n.stores.sessions, n.sessions}, Usage: usagePort{n.stores.sessions},
+		Contracts:   n.stores.contracts, Billing: n.stores.billing, Sessions: sessionsPort{n.stores.sessions, n.sessions}, Usage: usagePort{n.stores.sessions},
 		Devices: n.stores.devices, Directory: n.directoryPort(), Refusals: n.door.Refusals(),
 		Staff: &adminpg.Store{Pool: n.db.pool}, SignIns: &adminpg.SignIns{Pool: n.db.pool},
 		Disconnect: func(_ context.Context, key nas.SessionKey, actor, reason string) error {
@@ -79,21 +77,6 @@ func (n *node) health(ctx context.Context) admin.Health {
 }
 
 // The ports below turn the stores' types into the panel's own where Go does not see that they are the same.
-
-type billingPort struct{ *billingpg.Store }
-
-func (p billingPort) Invoices(ctx context.Context, f admin.InvoiceFilter) ([]billing.Invoice, error) {
-	return p.Store.Invoices(ctx, billingpg.Filter(f))
-}
-
-func (p billingPort) Invoice(ctx context.Context, number string, on contracts.Date) (admin.InvoiceDetail, error) {
-	d, err := p.Store.Invoice(ctx, number, on)
-	out := admin.InvoiceDetail{Invoice: d.Invoice, EffectiveDue: d.EffectiveDue, Lines: d.Lines, Payments: d.Payments, Quote: d.Quote}
-	for _, e := range d.Postings {
-		out.Postings = append(out.Postings, admin.Posting{At: e.At, Kind: string(e.Kind), Account: string(e.Account), Actor: e.Actor, Amount: e.Amount})
-	}
-	return out, err
-}
 
 type sessionsPort struct {
 	*radiuspg.Store

@@ -177,30 +177,21 @@ func (r *Reconciler) Kick() {
 
 // Disconnect ends a session because a person asked for it. The command goes out from the background, before others.
 func (r *Reconciler) Disconnect(key nas.SessionKey, actor, reason string) error {
-	dev, ok := r.cfg.Device(key.Device)
-	if !ok {
-		return contracts.NotFoundf("the session's access server is not known")
-	}
-	if !dev.CoA.IsValid() {
-		return contracts.Conflictf("unreachable", "%s has no address for commands", dev.Name)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s := r.sessions[key]
-	if s == nil {
-		return contracts.NotFoundf("the session is not open")
-	}
-	s.lane.device = dev
-	s.order = &order{actor: actor, reason: reason}
-	s.retryAt, s.disconnectedAt = time.Time{}, time.Time{}
-	r.settle(s)
-	return nil
+	return r.ask(key, func(s *session) {
+		s.order = &order{actor: actor, reason: reason}
+		s.retryAt, s.disconnectedAt = time.Time{}, time.Time{}
+	})
 }
 
 // Probe has a session's device told again what it should apply, to learn whether it still has that session: Error-Cause
 // 503 says that it does not (Config.Gone). Anything else, silence too, changes nothing. The error says why it cannot be
 // asked.
 func (r *Reconciler) Probe(key nas.SessionKey, reason string) error {
+	return r.ask(key, func(s *session) { s.probe = reason })
+}
+
+// ask notes on an open session what its device is to be told, and sees to it. The error says why it cannot be.
+func (r *Reconciler) ask(key nas.SessionKey, note func(*session)) error {
 	dev, ok := r.cfg.Device(key.Device)
 	if !ok {
 		return contracts.NotFoundf("the session's access server is not known")
@@ -215,7 +206,7 @@ func (r *Reconciler) Probe(key nas.SessionKey, reason string) error {
 		return contracts.NotFoundf("the session is not open")
 	}
 	s.lane.device = dev
-	s.probe = reason
+	note(s)
 	r.settle(s)
 	return nil
 }
