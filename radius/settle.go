@@ -43,7 +43,6 @@ func (a *Accounting) Settle(ctx context.Context, store SessionStore, now time.Ti
 
 // unheard gives open sessions that their devices should have reported by now, at most so many: any of them.
 func (t *Sessions) unheard(now time.Time, most int) (found []Session) {
-	listening := t.listening.Load()
 	patience := map[nas.DeviceID]int64{}
 	for n := range t.shards {
 		sh := &t.shards[(n+int(now.Unix()))%sessionShards]
@@ -57,7 +56,7 @@ func (t *Sessions) unheard(now time.Time, most int) (found []Session) {
 				wait = seconds(interval*3/2 + settleWait)
 				patience[s.Key.Device] = wait
 			}
-			return now.Unix()-max(s.Heard, listening) > wait
+			return now.Unix()-s.Heard > wait
 		}) {
 			if found = append(found, s); len(found) == most {
 				return found
