@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,7 +40,8 @@ type Batch struct {
 // ErrRecordRefused says that storage will not take a record, whenever it is asked.
 var ErrRecordRefused = errors.New("storage refuses the record")
 
-// Drain moves records from the journal to storage. It holds one batch in memory; the rest waits in the journal.
+// Drain moves records from the journal to storage. It holds two batches in memory, one that is stored and one that is
+// gathered meanwhile; the rest waits in the journal.
 type Drain struct {
 	journal  *journal.Journal
 	store    SessionStore
@@ -123,25 +125,59 @@ func (d *Drain) Run(ctx context.Context) error {
 	if !start.Before(d.journal.End()) {
 		d.oldest.Store(0)
 	}
-	reader := d.journal.NewReader(start)
-	defer reader.Close()
-	b := &drainBatch{}
-	for {
-		last, err := d.gather(ctx, reader, b)
-		if err != nil {
-			return err
+	ctx, cancel := context.WithCancel(ctx)
+	gathered, free := make(chan *drainBatch), make(chan *drainBatch, 2)
+	free <- &drainBatch{}
+	free <- &drainBatch{}
+	var gatherers sync.WaitGroup
+	gatherers.Go(func() { d.gatherAll(ctx, start, free, gathered) })
+	defer gatherers.Wait()
+	defer cancel()
+	for b := range gathered {
+		if b.err != nil {
+			return b.err
+		}
+		if len(b.records) > 0 && !b.records[0].Received.IsZero() {
+			d.oldest.Store(b.records[0].Received.UnixMicro())
 		}
 		if err := d.move(ctx, b.records, b.after); err != nil {
 			return err
 		}
-		if !reader.Cursor().Before(d.journal.End()) {
+		if !b.end.Before(d.journal.End()) {
 			d.oldest.Store(0) // otherwise the next batch tells, and until then this one's is near enough
 		}
-		if err := d.journal.Drained(reader.Cursor()); err != nil {
+		if err := d.journal.Drained(b.end); err != nil {
 			d.log.Error().Err(err).Msg("cleaning the journal up")
 		}
-		if last {
-			return nil
+		clear(b.records)
+		free <- b
+	}
+	return ctx.Err()
+}
+
+// gatherAll gathers a batch while the one before is stored, until the closed journal ends or it fails.
+func (d *Drain) gatherAll(ctx context.Context, start Cursor, free, gathered chan *drainBatch) {
+	defer close(gathered)
+	reader := d.journal.NewReader(start)
+	defer reader.Close()
+	for {
+		var b *drainBatch
+		select {
+		case b = <-free:
+		case <-ctx.Done():
+			return
+		}
+		var last bool
+		last, b.err = d.gather(ctx, reader, b)
+		b.end = reader.Cursor()
+		ended := last || b.err != nil
+		select {
+		case gathered <- b:
+		case <-ctx.Done():
+			return
+		}
+		if ended {
+			return
 		}
 	}
 }
@@ -165,6 +201,8 @@ func (d *Drain) lookBack() error {
 type drainBatch struct {
 	records []Record
 	after   []Cursor
+	end     Cursor
+	err     error // of reading the journal, or that the context has ended
 }
 
 // gather waits for a record and takes those that come soon after it. last is true at the end of a closed journal.
@@ -203,9 +241,6 @@ func (d *Drain) gather(ctx context.Context, reader *journal.Reader, b *drainBatc
 		if !ok {
 			r = Record{}
 		}
-		if len(b.records) == 0 && ok {
-			d.oldest.Store(r.Received.UnixMicro())
-		}
 		b.records = append(b.records, r)
 		b.after = append(b.after, reader.Cursor())
 	}
@@ -214,9 +249,6 @@ func (d *Drain) gather(ctx context.Context, reader *journal.Reader, b *drainBatc
 
 // pack adds a parcel to a batch.
 func (d *Drain) pack(b *drainBatch, p *parcel, reader *journal.Reader) {
-	if received := p.records[0].Received; len(b.records) == 0 && !received.IsZero() {
-		d.oldest.Store(received.UnixMicro())
-	}
 	b.records, b.after = append(b.records, p.records...), append(b.after, p.after...)
 	reader.Skip(p.to())
 	p.free()

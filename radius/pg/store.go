@@ -26,6 +26,10 @@ type Store struct {
 	boots  radius.Boots
 	recent recent
 
+	// Of the batch that is being stored; kept so that the next one need not be given memory again.
+	rooms []room
+	byKey map[nas.SessionKey]*family
+
 	mu     sync.Mutex
 	months map[month]bool // partitions known to exist
 
@@ -43,6 +47,11 @@ func (s *Store) Store(ctx context.Context, b radius.Batch) ([]radius.Session, er
 	if err := s.ensureMonths(ctx, b.Records); err != nil {
 		return nil, fmt.Errorf("making partitions: %w", err)
 	}
+	defer func() {
+		clear(s.rooms)
+		s.rooms = s.rooms[:0]
+		clear(s.byKey)
+	}()
 	ended, stored, err := s.store(ctx, b, false)
 	if isDuplicate(err) {
 		ended, stored, err = s.store(ctx, b, true)
@@ -170,7 +179,7 @@ type stored struct {
 // merge folds records, none of them a boot, into the sessions stored.
 func (s *Store) merge(ctx context.Context, tx pgx.Tx, records []radius.Record, ended map[nas.SessionKey]radius.Session,
 	careful bool) ([]*family, error) {
-	families := gather(records)
+	families := s.gather(records)
 	if err := s.loadLive(ctx, tx, families); err != nil {
 		return nil, err
 	}
@@ -205,19 +214,38 @@ func (s *Store) merge(ctx context.Context, tx pgx.Tx, records []radius.Record, e
 	return families, used.write(ctx, tx)
 }
 
-// gather sorts records by key, so that nodes and statements meet rows in the same order, and neighbours together.
-func gather(records []radius.Record) []*family {
-	byKey := make(map[nas.SessionKey]*family, len(records))
+// room is a family with space for what most have.
+type room struct {
+	family
+	record   [1]*radius.Record
+	session  [1]radius.Session
+	before   [1]stored
+	sighting [1]sighting
+}
+
+// gather sorts records by key, so that nodes and statements meet rows in the same order, and neighbours together. The
+// families' memory is the batch's.
+func (s *Store) gather(records []radius.Record) []*family {
+	if s.byKey == nil {
+		s.byKey = map[nas.SessionKey]*family{}
+	}
+	clear(s.byKey)
+	if cap(s.rooms)-len(s.rooms) < len(records) {
+		s.rooms = make([]room, 0, len(records)) // the batch's first families, if any, stay where they are
+	}
 	families := make([]*family, 0, len(records))
 	for i := range records {
 		r := &records[i]
 		if r.Kind == 0 {
 			continue
 		}
-		f := byKey[r.Key]
+		f := s.byKey[r.Key]
 		if f == nil {
-			f = &family{key: r.Key}
-			byKey[r.Key] = f
+			s.rooms = s.rooms[:len(s.rooms)+1]
+			own := &s.rooms[len(s.rooms)-1]
+			f = &own.family
+			*f = family{key: r.Key, records: own.record[:0], lineage: own.session[:0], stored: own.before[:0], sightings: own.sighting[:0]}
+			s.byKey[r.Key] = f
 			families = append(families, f)
 		}
 		f.records = append(f.records, r)
