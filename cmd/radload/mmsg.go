@@ -12,7 +12,8 @@ import (
 const batchSize = 64
 
 // outbox gathers datagrams for one socket, inbox takes them from one: many in a system call (sendmmsg, recvmmsg), so
-// that the crowd leaves the processor to the server.
+// that the crowd leaves the processor to the server. The calls do not wait, and are made without telling Go's scheduler
+// (RawSyscall6), which would hand a loop's processor over in the middle of one.
 type outbox struct {
 	headers [batchSize]unix.Mmsghdr
 	vectors [batchSize]unix.Iovec
@@ -43,7 +44,7 @@ func (o *outbox) put(b []byte) bool {
 // passed over: its request counts as unanswered.
 func (o *outbox) flush(fd int) (refused int) {
 	for at := 0; at < o.n; {
-		sent, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&o.headers[at])), uintptr(o.n-at), 0, 0, 0)
+		sent, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&o.headers[at])), uintptr(o.n-at), 0, 0, 0)
 		switch {
 		case errno == unix.EINTR:
 		case errno != 0:
@@ -77,7 +78,7 @@ func newInbox() *inbox {
 // fill takes what has come, without waiting, and returns how many datagrams that is.
 func (in *inbox) fill(fd int) int {
 	for {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&in.headers[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&in.headers[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
 			return int(n)
