@@ -2,6 +2,7 @@ package radius
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ type lesson struct {
 	line   *contracts.Line // the entry's, with what was learned; immutable
 	seen   contracts.Learned
 	stored bool
+	kept   bool // in the file; guarded by that
 }
 
 // of is the line of an entry as it is in force, with what was learned since.
@@ -113,36 +115,104 @@ type LearnedStore interface {
 	SaveLearned(ctx context.Context, l contracts.Learned) error
 }
 
-// KeepLearned writes what bindings learn until ctx ends, and then once more. What cannot be written stays in force in
-// memory and is tried again.
-func (d *Directory) KeepLearned(ctx context.Context, store LearnedStore, log zerolog.Logger) {
+// Recall puts in force again what an earlier run of the program learned and could not record. It is called once the
+// directory is loaded; what bindings have been set or cleared meanwhile, or have learned, stays.
+func (d *Directory) Recall(learned []contracts.Learned) {
+	for _, seen := range learned {
+		if s := d.accesses.find(seen.Access); s != nil && s.Line != nil && s.Line.Version == seen.Version {
+			d.learning.learn(s, seen)
+		}
+	}
+	for _, known := range d.learning.unstored() {
+		known.kept = true
+	}
+}
+
+// KeepLearned writes what bindings learn to storage until ctx ends, and then once more. What is not written yet is in
+// force in memory, and in the file.
+func (d *Directory) KeepLearned(ctx context.Context, store LearnedStore, file *Lessons, log zerolog.Logger) {
+	var keeping sync.WaitGroup
+	defer keeping.Wait()
+	news := make(chan struct{}, 1)
+	keeping.Go(func() { d.storeLearned(ctx, news, store, file, log) })
+	failing := false
+	for {
+		if err := d.learning.keep(file); err == nil {
+			failing = false
+		} else if !failing {
+			failing = true
+			log.Warn().Err(err).Msg("what a binding learned cannot be written to the data folder; it is in force, and lost if the program ends before it is in the database")
+		}
+		select {
+		case news <- struct{}{}:
+		default:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.learning.wake:
+		}
+	}
+}
+
+// keep writes to the file what is neither there nor stored.
+func (l *learning) keep(file *Lessons) error {
+	file.mu.Lock()
+	defer file.mu.Unlock()
+	fresh := slices.DeleteFunc(l.unstored(), func(known *lesson) bool { return known.kept })
+	if len(fresh) == 0 {
+		return nil
+	}
+	if err := file.keep(fresh); err != nil {
+		return err
+	}
+	for _, known := range fresh {
+		known.kept = true
+	}
+	return nil
+}
+
+// forget empties the file, unless there is something that is not stored.
+func (l *learning) forget(file *Lessons) error {
+	file.mu.Lock()
+	defer file.mu.Unlock()
+	if len(l.unstored()) > 0 {
+		return nil
+	}
+	return file.clear()
+}
+
+func (d *Directory) storeLearned(ctx context.Context, news <-chan struct{}, store LearnedStore, file *Lessons, log zerolog.Logger) {
 	retry := time.NewTicker(2 * time.Second)
 	defer retry.Stop()
 	failing := false
-	write := func(ctx context.Context) {
+	write := func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		for _, known := range d.learning.unstored() {
 			if err := store.SaveLearned(ctx, known.seen); err != nil {
-				if !failing {
-					log.Warn().Err(err).Msg("what a binding learned cannot be recorded; it is in force and tried again")
-				}
-				failing = true
-				return
+				return err
 			}
-			failing = false
 			d.learning.markStored(known)
 		}
+		return d.learning.forget(file)
 	}
 	for {
+		err := error(nil)
 		select {
 		case <-ctx.Done():
-			write(context.WithoutCancel(ctx))
-			return
-		case <-d.learning.wake:
-			write(ctx)
+			err = write(context.WithoutCancel(ctx))
+		case <-news:
+			err = write(ctx)
 		case <-retry.C:
-			write(ctx)
+			err = write(ctx)
+		}
+		if err != nil && !failing {
+			log.Warn().Err(err).Msg("what a binding learned cannot be recorded; it is in force and tried again")
+		}
+		failing = err != nil
+		if ctx.Err() != nil {
+			return
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -216,10 +217,14 @@ func TestBindingsLearn(t *testing.T) {
 	try("accept", pap("word"), first, portID("eth1")) // no port was shown before: this one is learned
 	try("BINDING port: seen eth2, expected eth1", pap("word"), first, portID("eth2"))
 
+	lessons, _, err := OpenLessons(filepath.Join(t.TempDir(), "learned"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	store := &shelf{away: true}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	go func() { defer close(done); c.Directory.KeepLearned(ctx, store, zerolog.Nop()) }()
+	go func() { defer close(done); c.Directory.KeepLearned(ctx, store, lessons, zerolog.Nop()) }()
 	store.mu.Lock()
 	store.away = false
 	store.mu.Unlock()

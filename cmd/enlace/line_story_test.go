@@ -7,9 +7,12 @@ import (
 	"crypto/md5"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -248,8 +251,8 @@ func (s *story) fixedAddresses(path string) {
 	}
 }
 
-// TestBindingsLearnWithoutTheDatabase has a first login while PostgreSQL is stopped: it is in force at once and recorded
-// when PostgreSQL is back.
+// TestBindingsLearnWithoutTheDatabase has a first login while PostgreSQL is stopped: it is in force at once, also after a
+// kill, and recorded when PostgreSQL is back.
 func TestBindingsLearnWithoutTheDatabase(t *testing.T) {
 	cfg := postgres.ClusterConfig{DataDir: pgtest.Dir(t), Fast: true, Log: zerolog.Nop()}
 	up := func() *postgres.Cluster {
@@ -265,7 +268,7 @@ func TestBindingsLearnWithoutTheDatabase(t *testing.T) {
 	if err := cluster.EnsureDatabase(t.Context(), "enlace"); err != nil {
 		t.Fatal(err)
 	}
-	p := startOn(t, cluster.URL("enlace"), local("2026-01-15 10:00:00").Format(time.RFC3339))
+	p := startOn(t, cluster.URL("enlace"), local("2026-01-15 10:00:00").Format(time.RFC3339), "--snapshot-interval", "50ms")
 	s := provide(t, p, "standard", "127.31.9.2")
 	s.access(object{"login": "pppoe-1", "password": "word", "line": object{"mac": object{"mode": "learn"}, "port": object{"mode": "learn"}}})
 	from := func(station, port string) string {
@@ -278,12 +281,30 @@ func TestBindingsLearnWithoutTheDatabase(t *testing.T) {
 		}
 		return nil
 	})
+	began := time.Now()
+	s.eventually("a snapshot has it", func() error {
+		if info, err := os.Stat(filepath.Join(p.dir, "snapshot")); err != nil || info.ModTime().Before(began.Add(time.Second)) {
+			return fmt.Errorf("none yet: %v", err)
+		}
+		return nil
+	})
 	if err := cluster.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	s.wants(true, from("02:00:00:00:00:31", "eth1.100"))
 	s.wants(false, from("02:00:00:00:00:32", "eth1.100"))
 	s.wants(false, from("02:00:00:00:00:31", "eth1.101"))
+	s.eventually("it is in the data folder", func() error {
+		if content, err := os.ReadFile(filepath.Join(p.dir, "learned")); err != nil || !bytes.Contains(content, []byte("020000000031")) {
+			return fmt.Errorf("%s %v", content, err)
+		}
+		return nil
+	})
+	p.kill(syscall.SIGKILL)
+	p.up(p.clockFrom)
+	s.wants(false, from("02:00:00:00:00:32", "eth1.100"))
+	s.wants(false, from("02:00:00:00:00:31", "eth1.101"))
+	s.wants(true, from("02:00:00:00:00:31", "eth1.100"))
 	cluster = up()
 	s.eventually("the API reads the database again", func() error {
 		if status, b := s.call("GET", "/api/v1/contracts/"+s.contract, nil); status != 200 {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	billingpg "enlace/billing/pg"
+	"enlace/contracts"
 	"enlace/contracts/notices"
 	contractspg "enlace/contracts/pg"
 	"enlace/nas"
@@ -58,6 +60,7 @@ type node struct {
 	journal    *journal.Journal
 	sessions   *radius.Sessions
 	leases     *radius.Leases
+	lessons    *radius.Lessons
 	accounting *radius.Accounting
 	drain      *radius.Drain
 	projection *projection
@@ -113,6 +116,11 @@ func newNode(ctx context.Context, c *Config, log zerolog.Logger) (_ *node, err e
 	if err := n.load(ctx); err != nil {
 		return nil, err
 	}
+	var learned []contracts.Learned
+	if n.lessons, learned, err = radius.OpenLessons(filepath.Join(c.DataDir, "learned")); err != nil {
+		return nil, err
+	}
+	n.projection.directory.Recall(learned)
 	n.sessions.Observe(n.reconciler)
 	n.clock.OnMove(n.projection.markFresh)
 	n.clock.OnMove(n.projection.usage.clockMoved)
@@ -247,7 +255,10 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { n.settle(ctx); return nil })
 	g.Go(func() error { n.limiter.Run(ctx); return nil })
 	g.Go(func() error { n.lend(ctx); return nil })
-	g.Go(func() error { n.projection.directory.KeepLearned(ctx, n.stores.contracts, n.log); return nil })
+	g.Go(func() error {
+		n.projection.directory.KeepLearned(ctx, n.stores.contracts, n.lessons, n.log)
+		return nil
+	})
 	g.Go(func() error { n.projection.usage.keep(ctx, n.drain.Lag); return nil })
 	g.Go(func() error {
 		(&observer{table: n.projection.table, store: n.stores.devices, every: 15 * time.Second, log: n.log}).run(ctx)
@@ -290,6 +301,9 @@ func (n *node) close() {
 		if err := n.journal.Close(); err != nil {
 			n.log.Error().Err(err).Msg("closing the journal")
 		}
+	}
+	if n.lessons != nil {
+		n.lessons.Close()
 	}
 	if n.db != nil {
 		n.db.close()
