@@ -37,7 +37,7 @@ type Accounting struct {
 func NewAccounting(j *journal.Journal, sessions *Sessions, log zerolog.Logger, metrics prometheus.Registerer) (*Accounting, error) {
 	a := &Accounting{journal: j, sessions: sessions, log: log}
 	a.waiting.New = func() any { return &pendingAnswer{accounting: a} }
-	j.Follow(a.follow)
+	j.Follow(a.answer, a.fold)
 	odd := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "enlace_accounting_odd_total", Help: "Accounting records with something in them that cannot be true."}, []string{"what"})
 	for i, name := range oddityNames {
@@ -116,13 +116,17 @@ func (w *pendingAnswer) Durable(payload []byte, err error) {
 	a.answers = append(a.answers, answer)
 }
 
-// follow answers what has become durable, and then folds it into the table and hands it to the drain: nobody waits for
-// that. The journal calls it from one goroutine, so that each session hears of its records in their order.
-func (a *Accounting) follow(d *journal.Durable) {
+// answer sends the answers of records that have become durable together.
+func (a *Accounting) answer() {
 	AnswerAll(a.answers)
 	a.kept.Add(float64(len(a.answers)))
 	clear(a.answers)
 	a.answers = a.answers[:0]
+}
+
+// fold merges durable records into the table and hands them to the drain. The journal calls it from one goroutine, so
+// that each session hears of its records in their order.
+func (a *Accounting) fold(d *journal.Durable) {
 	p := newParcel(d)
 	d.Each(func(payload []byte, after Cursor) {
 		r, odd, ok := readEntry(payload)

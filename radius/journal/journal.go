@@ -60,6 +60,7 @@ func (c *Config) fill() {
 type Waiter interface {
 	// Durable is called once, in the order of the records, from one goroutine of the journal. A nil error means that
 	// payload is on the disk. payload is valid during the call only. Readers see the record after Durable has returned.
+	// Nothing is written meanwhile.
 	Durable(payload []byte, err error)
 }
 
@@ -82,9 +83,15 @@ func (d *Durable) Each(f func(payload []byte, after Cursor)) {
 	}
 }
 
-// Follow has f called with the records of each write, from the goroutine that tells the waiters, when all of them have
-// been told and before readers see the records. What is durable already is not told.
-func (j *Journal) Follow(f func(*Durable)) { j.followed.Store(&f) }
+// Follow has told called when the waiters of a write have been told, from the goroutine that tells them, and then fold
+// with the write's records: in order, from another goroutine, before readers see them. Writing does not wait for fold
+// until that has as much before it as may wait to be written. What is durable already is not told.
+func (j *Journal) Follow(told func(), fold func(*Durable)) { j.follower.Store(&follower{told, fold}) }
+
+type follower struct {
+	told func()
+	fold func(*Durable)
+}
 
 // Journal is a folder of segments, open for writing.
 type Journal struct {
@@ -100,16 +107,20 @@ type Journal struct {
 	segments []segment     // ascending, never empty; the last one is being written
 	told     chan struct{} // closed and replaced when a durable end moves
 	drained  Cursor
+	behind   struct{ records, bytes int } // durable, and not folded yet
+	caughtUp *sync.Cond                   // of mu: behind has shrunk
 
-	followed  atomic.Pointer[func(*Durable)]
-	ailing    atomic.Bool   // from a failure until a batch is durable again
-	wake      chan struct{} // there is something pending, or closing
-	completed chan *batch   // written, waiters not yet told
-	free      chan *batch
-	ended     chan struct{}
+	follower atomic.Pointer[follower]
+	ailing   atomic.Bool   // from a failure until a batch is durable again
+	wake     chan struct{} // there is something pending, or closing
+	durable  chan *batch   // to be folded
+	free     chan *batch
+	ended    chan struct{}
+	spare    spare
 
 	// Of the writing goroutine only.
 	file        *os.File // nil: broken
+	room        int64    // bytes of file that are there to be overwritten; 0: it grows
 	number      int64    // of the segment that is written, or was before it broke
 	size        int64    // its durable end
 	previousEnd int64    // durable end of the segment before
@@ -128,6 +139,21 @@ type waiting struct {
 	waiter Waiter
 }
 
+const (
+	batchesMost    = 1024    // that wait to be folded
+	batchesKept    = 4       // whose memory is kept
+	batchBytesKept = 4 << 20 // of each
+)
+
+// seal writes the checksums of a batch's frames.
+func (b *batch) seal(seed uint32) {
+	at := 0
+	for _, r := range b.records {
+		sealFrame(b.frames[at:r.end], seed)
+		at = r.end
+	}
+}
+
 // retryEvery is how long the journal waits before it tries again to make a segment.
 const retryEvery = 100 * time.Millisecond
 
@@ -141,11 +167,10 @@ func Open(cfg Config) (*Journal, error) {
 	}
 	j := &Journal{
 		cfg: cfg, node: node, lock: lock, pending: &batch{}, told: make(chan struct{}), wake: make(chan struct{}, 1),
-		completed: make(chan *batch, 1), free: make(chan *batch, 3), ended: make(chan struct{}),
+		durable: make(chan *batch, batchesMost), free: make(chan *batch, batchesKept), ended: make(chan struct{}),
+		spare: spare{dir: cfg.Dir, bytes: cfg.SegmentBytes},
 	}
-	for range cap(j.free) {
-		j.free <- &batch{}
-	}
+	j.caughtUp = sync.NewCond(&j.mu)
 	if err := j.recover(); err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("opening the journal: %w", err)
@@ -156,7 +181,7 @@ func Open(cfg Config) (*Journal, error) {
 		return nil, fmt.Errorf("opening the journal: %w", err)
 	}
 	go j.write()
-	go j.tell()
+	go j.fold()
 	return j, nil
 }
 
@@ -165,8 +190,12 @@ func (j *Journal) recover() error {
 	if err != nil {
 		return err
 	}
+	// A spare file that was left: what it holds is not known to be of earlier segments.
+	if err := os.Remove(j.spare.path()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	if cut > 0 {
-		j.cfg.Log.Warn().Int64("bytes", cut).Msg("the journal's last segment ended in an unfinished write; cut it")
+		j.cfg.Log.Warn().Int64("bytes", cut).Msg("the journal was not closed; what its last segment has behind the last whole record is cut off")
 	}
 	// A last segment without a record is made anew, so that starting often leaves no trail of empty ones.
 	if n := len(segments); n > 0 && segments[n-1].end == int64(headerBytes) {
@@ -179,17 +208,22 @@ func (j *Journal) recover() error {
 	if err := j.newSegment(); err != nil {
 		return err
 	}
-	j.segments = append(segments, segment{j.number, j.size})
+	j.segments = append(segments, segment{j.number, j.size, seedOf(j.number)})
 	return nil
 }
 
-// newSegment begins the next segment.
-func (j *Journal) newSegment() error {
-	f, err := createSegment(j.cfg.Dir, j.number+1, j.size)
+// newSegment begins the next segment, in the spare file if there is one.
+func (j *Journal) newSegment() (err error) {
+	f, room := j.spare.take()
+	if f != nil {
+		err = j.spare.begin(f, j.number+1, j.size)
+	} else {
+		f, err = createSegment(j.cfg.Dir, j.number+1, j.size)
+	}
 	if err != nil {
 		return err
 	}
-	j.file, j.number, j.size, j.previousEnd = f, j.number+1, int64(headerBytes), j.size
+	j.file, j.room, j.number, j.size, j.previousEnd = f, room, j.number+1, int64(headerBytes), j.size
 	return nil
 }
 
@@ -242,9 +276,9 @@ func (j *Journal) nudge() {
 	}
 }
 
-// write is the goroutine that owns the file.
+// write is the goroutine that owns the file and tells the waiters.
 func (j *Journal) write() {
-	defer close(j.completed)
+	defer close(j.durable)
 	for {
 		if j.file == nil {
 			select {
@@ -255,28 +289,63 @@ func (j *Journal) write() {
 		} else {
 			<-j.wake
 		}
-		b := <-j.free
-		b.frames, b.records, b.err = b.frames[:0], b.records[:0], nil
-		j.mu.Lock()
-		b, j.pending = j.pending, b
-		closing := j.closing
-		j.mu.Unlock()
-		if len(b.records) == 0 {
-			j.free <- b
+		b, closing := j.takePending()
+		if b == nil {
 			if closing {
-				if j.file != nil {
-					j.file.Close()
-				}
+				j.finish()
 				return
 			}
 			continue
 		}
 		j.commit(b)
-		j.completed <- b
+		j.tell(b)
 		if closing {
 			j.nudge()
 		}
 	}
+}
+
+// takePending takes what waits to be written, nil when nothing does. It waits while folding is too far behind.
+func (j *Journal) takePending() (b *batch, closing bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for j.behind.records >= j.cfg.PendingRecords || j.behind.bytes >= j.cfg.PendingBytes {
+		j.caughtUp.Wait()
+	}
+	if len(j.pending.records) == 0 {
+		return nil, j.closing
+	}
+	b = j.pending
+	select {
+	case j.pending = <-j.free:
+	default:
+		j.pending = new(batch)
+	}
+	return b, j.closing
+}
+
+// recycle keeps a batch's memory for another.
+func (j *Journal) recycle(b *batch) {
+	if cap(b.frames) > batchBytesKept {
+		return
+	}
+	b.frames, b.records, b.err = b.frames[:0], b.records[:0], nil
+	select {
+	case j.free <- b:
+	default:
+	}
+}
+
+// finish ends the writing, and gives back the room behind the last record.
+func (j *Journal) finish() {
+	j.spare.discard()
+	if j.file == nil {
+		return
+	}
+	if j.room > 0 {
+		_ = j.file.Truncate(j.size)
+	}
+	j.file.Close()
 }
 
 // commit makes a batch durable, or says in it why not.
@@ -285,7 +354,7 @@ func (j *Journal) commit(b *batch) {
 		b.err = ErrNotDurable
 		return
 	}
-	if j.size > int64(headerBytes) && j.size+int64(len(b.frames)) > j.cfg.SegmentBytes {
+	if j.isOver(len(b.frames)) {
 		old := j.file
 		if err := j.newSegment(); err != nil {
 			b.err = j.broke("create", err)
@@ -294,7 +363,11 @@ func (j *Journal) commit(b *batch) {
 		old.Close()
 	}
 	began := time.Now()
-	if _, err := j.file.Write(b.frames); err != nil {
+	b.seal(seedOf(j.number))
+	end := j.size + int64(len(b.frames))
+	whole := padded(b.frames, end, j.room)
+	b.frames = whole[:len(b.frames)]
+	if _, err := j.file.WriteAt(whole, j.size); err != nil {
 		b.err = j.broke("write", err)
 		return
 	}
@@ -305,12 +378,32 @@ func (j *Journal) commit(b *batch) {
 	j.m.sync.Observe(time.Since(began).Seconds())
 	j.m.bytes.Add(float64(len(b.frames)))
 	j.m.records.Add(float64(len(b.records)))
-	j.size += int64(len(b.frames))
-	b.written = segment{j.number, j.size}
+	j.size = end
+	b.written = segment{j.number, end, seedOf(j.number)}
 	if j.ailing.CompareAndSwap(true, false) {
 		j.m.failed.Set(0)
 		j.cfg.Log.Info().Int64("segment", j.number).Msg("the journal writes again")
 	}
+}
+
+// isOver reports whether the next n bytes go into a new segment: this one is full, or it grows with every write, and a
+// file that need not is ready.
+func (j *Journal) isOver(n int) bool {
+	return j.size > int64(headerBytes) && (j.size+int64(n) > j.cfg.SegmentBytes || j.room == 0 && j.spare.ready())
+}
+
+// provide has the next segment's file made ready, when it is time: at once where this one grows, or else when half of it
+// is written and none has come back from the drain.
+func (j *Journal) provide() {
+	if j.room == 0 && j.size > j.cfg.SegmentBytes/64 || j.size > j.cfg.SegmentBytes/2 {
+		j.spare.prepare(j.number, j.unprepared)
+	}
+}
+
+// unprepared hears that no file could be made ready. Segments then grow as they are written, which takes longer.
+func (j *Journal) unprepared(err error) {
+	j.m.errors.WithLabelValues("prepare").Inc()
+	j.cfg.Log.Warn().Err(err).Msg("the journal's next segment could not be made ready; it will grow as it is written")
 }
 
 // broke stops the acknowledging. Nothing is written to this file again: after a failed fdatasync the kernel may have
@@ -349,42 +442,59 @@ func (j *Journal) mend() {
 	j.mu.Unlock()
 }
 
-// tell is the goroutine that tells the waiters and then lets the readers see the records.
-func (j *Journal) tell() {
+// tell tells the waiters of a batch what became of it, and has it folded.
+func (j *Journal) tell(b *batch) {
+	if b.err == nil {
+		j.mu.Lock()
+		j.behind.records += len(b.records)
+		j.behind.bytes += len(b.frames)
+		j.mu.Unlock()
+	}
+	at := 0
+	for i, r := range b.records {
+		if r.waiter != nil {
+			r.waiter.Durable(b.frames[at+frameBytes:r.end], b.err)
+		}
+		at = r.end
+		b.records[i].waiter = nil
+	}
+	if b.err != nil {
+		j.recycle(b)
+		return
+	}
+	if f := j.follower.Load(); f != nil {
+		f.told()
+	}
+	j.durable <- b
+	j.provide()
+}
+
+// fold is the goroutine that hands what is durable to the follower and then lets the readers see it.
+func (j *Journal) fold() {
 	defer close(j.ended)
-	for b := range j.completed {
-		at := 0
-		for i, r := range b.records {
-			if r.waiter != nil {
-				r.waiter.Durable(b.frames[at+frameBytes:r.end], b.err)
-			}
-			at = r.end
-			b.records[i].waiter = nil
+	for b := range j.durable {
+		if f := j.follower.Load(); f != nil {
+			to := Cursor{b.written.number, b.written.end}
+			f.fold(&Durable{From: Cursor{to.Segment, to.Offset - int64(len(b.frames))}, To: to, frames: b.frames, records: b.records})
 		}
-		if b.err == nil {
-			if f := j.followed.Load(); f != nil {
-				to := Cursor{b.written.number, b.written.end}
-				(*f)(&Durable{From: Cursor{to.Segment, to.Offset - int64(len(b.frames))}, To: to, frames: b.frames, records: b.records})
-			}
-			j.reached(b.written)
-		}
-		if cap(b.frames) > 4<<20 {
-			b.frames = nil
-		}
-		j.free <- b
+		j.reached(b)
+		j.recycle(b)
 	}
 }
 
-// reached lets the readers go as far as s. Every batch before it has been told, so that the segments before s.number
-// have got their last end.
-func (j *Journal) reached(s segment) {
+// reached lets the readers go as far as a batch. Every batch before it has been folded, so that the segments before its
+// own have got their last end.
+func (j *Journal) reached(b *batch) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if last := &j.segments[len(j.segments)-1]; last.number == s.number {
-		last.end = s.end
+	if last := &j.segments[len(j.segments)-1]; last.number == b.written.number {
+		last.end = b.written.end
 	} else {
-		j.segments = append(j.segments, s)
+		j.segments = append(j.segments, b.written)
 	}
+	j.behind.records -= len(b.records)
+	j.behind.bytes -= len(b.frames)
+	j.caughtUp.Signal()
 	close(j.told)
 	j.told = make(chan struct{})
 }

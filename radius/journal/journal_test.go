@@ -285,6 +285,7 @@ func damage(t *testing.T, change func(dir string, names []string)) (*Journal, []
 	if len(names) < 3 {
 		t.Fatalf("only %d segments", len(names))
 	}
+	trim(t, cfg.Dir)
 	change(cfg.Dir, names)
 	j, err := Open(cfg)
 	if err == nil {
@@ -302,6 +303,29 @@ func edit(t *testing.T, name string, change func([]byte) []byte) {
 	if err := os.WriteFile(name, change(b), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// trim cuts off what segments have behind their last record.
+func trim(t *testing.T, dir string) {
+	t.Helper()
+	numbers, _, err := listSegments(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range numbers {
+		s, _, _, _ := scanSegment(dir, n)
+		if err := os.Truncate(segmentPath(dir, n), s.end); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// framed appends a record of a segment.
+func framed(dst []byte, segment int64, payload string) []byte {
+	at := len(dst)
+	dst = appendFrame(dst, []byte(payload))
+	sealFrame(dst[at:], seedOf(segment))
+	return dst
 }
 
 func TestTornTail(t *testing.T) {
@@ -328,7 +352,7 @@ func TestTornTail(t *testing.T) {
 func TestWhatACrashLeavesBehindTheAcknowledged(t *testing.T) {
 	// A write that failed leaves bytes in a segment which the next segment's header does not count.
 	j, want, err := damage(t, func(_ string, names []string) {
-		edit(t, names[0], func(b []byte) []byte { return append(appendFrame(b, []byte("never acknowledged")), 1, 2, 3) })
+		edit(t, names[0], func(b []byte) []byte { return append(framed(b, 1, "never acknowledged"), 1, 2, 3) })
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -486,7 +510,8 @@ func TestAnyDamageIsSeenOrHarmless(t *testing.T) {
 }
 
 func FuzzSegment(f *testing.F) {
-	f.Add(appendFrame(appendFrame(header(1, 0), []byte("one")), []byte("two")))
+	f.Add(framed(framed(header(1, 0), 1, "one"), 1, "two"))
+	f.Add(append(framed(header(1, 0), 1, "one"), framed(nil, 7, "two")...))
 	f.Add(header(1, 0))
 	f.Add([]byte{})
 	f.Add(binary.BigEndian.AppendUint32(header(1, 0), 1<<31))

@@ -27,7 +27,7 @@ func (m *metrics) register(to prometheus.Registerer, j *Journal) error {
 		Name: "enlace_journal_failed", Help: "1 while the journal cannot write and nothing is acknowledged."})
 	m.errors = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "enlace_journal_errors_total", Help: "Failed operations on the journal's files."}, []string{"op"})
-	for _, op := range []string{"create", "write", "sync", "read"} {
+	for _, op := range []string{"create", "write", "sync", "read", "prepare"} {
 		m.errors.WithLabelValues(op)
 	}
 	m.sync = prometheus.NewHistogram(prometheus.HistogramOpts{

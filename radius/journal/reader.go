@@ -42,7 +42,8 @@ func (j *Journal) End() Cursor {
 	return Cursor{last.number, last.end}
 }
 
-// Drained says that records before c are kept elsewhere; segments that hold no others are deleted.
+// Drained says that records before c are kept elsewhere and that nobody will read them. Of the segments that hold no
+// others one is kept to be written again, and the rest is deleted.
 func (j *Journal) Drained(c Cursor) error {
 	j.mu.Lock()
 	if j.drained.Before(c) {
@@ -55,7 +56,7 @@ func (j *Journal) Drained(c Cursor) error {
 	}
 	j.mu.Unlock()
 	for _, s := range gone {
-		if err := os.Remove(segmentPath(j.cfg.Dir, s.number)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := j.spare.keepOrRemove(segmentPath(j.cfg.Dir, s.number)); err != nil {
 			return fmt.Errorf("deleting a drained segment: %w", err)
 		}
 	}
@@ -66,7 +67,7 @@ func (j *Journal) Drained(c Cursor) error {
 func (j *Journal) Backlog() int64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	var n int64
+	n := int64(j.behind.bytes)
 	for _, s := range j.segments {
 		switch {
 		case s.number > j.drained.Segment:
@@ -155,10 +156,10 @@ func (r *Reader) TryNext() ([]byte, error) {
 // next gives the next record, or what to wait for.
 func (r *Reader) next() ([]byte, <-chan struct{}, error) {
 	for {
-		end, following, told := r.j.reach(r.at.Segment)
+		s, following, told := r.j.reach(r.at.Segment)
 		switch {
-		case r.at.Offset < end:
-			payload, err := r.read(end)
+		case r.at.Offset < s.end:
+			payload, err := r.read(s)
 			if err != nil {
 				r.j.m.errors.WithLabelValues("read").Inc()
 			}
@@ -175,31 +176,30 @@ func (r *Reader) next() ([]byte, <-chan struct{}, error) {
 	}
 }
 
-// reach tells how far a segment is durable, which segment follows (0: none yet), and what to wait for when that is not
+// reach tells of a segment how far it is durable, which segment follows (0: none yet), and what to wait for when that is not
 // enough (nil: the journal is closed).
-func (j *Journal) reach(number int64) (end, following int64, told <-chan struct{}) {
+func (j *Journal) reach(number int64) (of segment, following int64, told <-chan struct{}) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for i, s := range j.segments {
 		if s.number > number {
-			return 0, s.number, j.told
+			return of, s.number, j.told
 		}
 		if s.number == number {
-			end = s.end
 			if i+1 < len(j.segments) {
 				following = j.segments[i+1].number
 			}
-			return end, following, j.told
+			return s, following, j.told
 		}
 	}
-	return 0, 0, j.told
+	return of, 0, j.told
 }
 
-// read takes the record at the cursor; the segment is durable up to end.
-func (r *Reader) read(end int64) ([]byte, error) {
+// read takes the record at the cursor from its segment.
+func (r *Reader) read(s segment) ([]byte, error) {
 	for {
-		payload, need, err := parseFrame(r.buf[r.used:])
-		if err == nil && need > 0 && r.at.Offset+int64(need) > end {
+		payload, need, err := parseFrame(r.buf[r.used:], s.seed)
+		if err == nil && need > 0 && r.at.Offset+int64(need) > s.end {
 			err = errors.New("a record that is cut off")
 		}
 		if err != nil {
@@ -210,7 +210,7 @@ func (r *Reader) read(end int64) ([]byte, error) {
 			r.at.Offset += int64(frameBytes + len(payload))
 			return payload, nil
 		}
-		if err := r.fill(end); err != nil {
+		if err := r.fill(s.end); err != nil {
 			return nil, err
 		}
 	}

@@ -18,7 +18,8 @@ import (
 )
 
 const (
-	magic        = "ENLACEJ1"
+	magic        = "ENLACEJ2"
+	magicBefore  = "ENLACEJ1"             // the checksums of its records have no seed
 	headerBytes  = len(magic) + 8 + 8 + 4 // magic, number, end of the segment before, CRC-32C of these
 	frameBytes   = 8                      // length, CRC-32C
 	segmentEnd   = ".seg"
@@ -36,10 +37,19 @@ var ErrCorrupt = errors.New("the journal is corrupt")
 // segment is a file of the journal and how far it is good.
 type segment struct {
 	number int64
-	end    int64 // durable bytes, with the header
+	end    int64  // durable bytes, with the header
+	seed   uint32 // of the records' checksums
 }
 
-// appendFrame appends a record whose payload is the parts one after the other.
+// seedOf is what the checksums of a segment's records begin with, so that records which its file held as another
+// segment are none of this one. It is 0 only in the form before.
+func seedOf(number int64) uint32 {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(number))
+	return max(1, crc32.Checksum(b[:], castagnoli))
+}
+
+// appendFrame appends a record whose payload is the parts one after the other. It is still to be sealed.
 func appendFrame(dst []byte, parts ...[]byte) []byte {
 	at := len(dst)
 	dst = append(dst, make([]byte, frameBytes)...)
@@ -47,16 +57,25 @@ func appendFrame(dst []byte, parts ...[]byte) []byte {
 		dst = append(dst, p...)
 	}
 	binary.BigEndian.PutUint32(dst[at:], uint32(len(dst)-at-frameBytes))
-	binary.BigEndian.PutUint32(dst[at+4:], frameSum(dst[at:at+4], dst[at+frameBytes:]))
 	return dst
 }
 
-func frameSum(length, payload []byte) uint32 {
-	return crc32.Update(crc32.Checksum(length, castagnoli), castagnoli, payload)
+// sealFrame writes a record's checksum.
+func sealFrame(frame []byte, seed uint32) {
+	binary.BigEndian.PutUint32(frame[4:], frameSum(frame, seed))
+}
+
+// frameSum is the checksum of a whole record. With a seed it is never 0, so that bytes never written are no record.
+func frameSum(frame []byte, seed uint32) uint32 {
+	sum := crc32.Update(crc32.Update(seed, castagnoli, frame[:4]), castagnoli, frame[frameBytes:])
+	if sum == 0 && seed != 0 {
+		return 1
+	}
+	return sum
 }
 
 // parseFrame finds the payload at the start of b. need is how many bytes are wanted when b is too short.
-func parseFrame(b []byte) (payload []byte, need int, err error) {
+func parseFrame(b []byte, seed uint32) (payload []byte, need int, err error) {
 	if len(b) < frameBytes {
 		return nil, frameBytes, nil
 	}
@@ -67,11 +86,11 @@ func parseFrame(b []byte) (payload []byte, need int, err error) {
 	if len(b) < frameBytes+int(n) {
 		return nil, frameBytes + int(n), nil
 	}
-	payload = b[frameBytes : frameBytes+int(n)]
-	if frameSum(b[:4], payload) != binary.BigEndian.Uint32(b[4:8]) {
+	b = b[:frameBytes+int(n)]
+	if frameSum(b, seed) != binary.BigEndian.Uint32(b[4:]) {
 		return nil, 0, errors.New("a record whose checksum is wrong")
 	}
-	return payload, 0, nil
+	return b[frameBytes:], 0, nil
 }
 
 func header(number, previousEnd int64) []byte {
@@ -82,13 +101,20 @@ func header(number, previousEnd int64) []byte {
 	return binary.BigEndian.AppendUint32(h, crc32.Checksum(h, castagnoli))
 }
 
-// parseHeader gives the segment's number and where the segment before it ends, 0 when there was none.
-func parseHeader(h []byte) (number, previousEnd int64, ok bool) {
-	if len(h) < headerBytes || string(h[:len(magic)]) != magic ||
-		crc32.Checksum(h[:headerBytes-4], castagnoli) != binary.BigEndian.Uint32(h[headerBytes-4:]) {
-		return 0, 0, false
+// parseHeader gives the segment's number and seed, and where the segment before it ends, 0 when there was none.
+func parseHeader(h []byte) (s segment, previousEnd int64, ok bool) {
+	if len(h) < headerBytes || crc32.Checksum(h[:headerBytes-4], castagnoli) != binary.BigEndian.Uint32(h[headerBytes-4:]) {
+		return s, 0, false
 	}
-	return int64(binary.BigEndian.Uint64(h[8:])), int64(binary.BigEndian.Uint64(h[16:])), true
+	s.number, previousEnd = int64(binary.BigEndian.Uint64(h[8:])), int64(binary.BigEndian.Uint64(h[16:]))
+	switch string(h[:len(magic)]) {
+	case magic:
+		s.seed = seedOf(s.number)
+	case magicBefore:
+	default:
+		return s, 0, false
+	}
+	return s, previousEnd, true
 }
 
 func segmentPath(dir string, number int64) string {
@@ -158,8 +184,8 @@ func recoverSegments(dir string) (segments []segment, cut int64, err error) {
 		if i > 0 && number != numbers[i-1]+1 && !gaps[number-1] {
 			return nil, 0, fmt.Errorf("%w: segment %d is missing", ErrCorrupt, number-1)
 		}
-		end, previousEnd, size, bad := scanSegment(dir, number)
-		if i > 0 && number == numbers[i-1]+1 && end > 0 {
+		s, previousEnd, size, bad := scanSegment(dir, number)
+		if i > 0 && number == numbers[i-1]+1 && s.end > 0 {
 			before := &segments[i-1]
 			if previousEnd > before.end {
 				return nil, 0, fmt.Errorf("%w: %s can be read up to byte %d, acknowledged records reach to byte %d "+
@@ -173,13 +199,13 @@ func recoverSegments(dir string) (segments []segment, cut int64, err error) {
 		case bad != nil && !isTear(bad):
 			return nil, 0, fmt.Errorf("%w: %s: %w (to go on without its records, add .bad to its name)",
 				ErrCorrupt, segmentPath(dir, number), bad)
-		case last && end < size:
-			cut = size - end
-			if err := truncate(segmentPath(dir, number), end); err != nil {
+		case last && s.end < size:
+			cut = size - s.end
+			if err := truncate(segmentPath(dir, number), s.end); err != nil {
 				return nil, 0, err
 			}
 		}
-		segments = append(segments, segment{number, end})
+		segments = append(segments, s)
 	}
 	return segments, cut, nil
 }
@@ -191,53 +217,53 @@ func isTear(err error) bool { return errors.As(err, new(errTear)) }
 
 // scanSegment finds the end of the last good record from the start of the segment on; 0 when not even the header is
 // good.
-func scanSegment(dir string, number int64) (end, previousEnd, size int64, bad error) {
+func scanSegment(dir string, number int64) (s segment, previousEnd, size int64, bad error) {
 	f, err := os.Open(segmentPath(dir, number))
 	if err != nil {
-		return 0, 0, 0, err
+		return s, 0, 0, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return 0, 0, 0, err
+		return s, 0, 0, err
 	}
 	size = info.Size()
 	r := bufio.NewReaderSize(f, scanBuffer)
 	h := make([]byte, headerBytes)
 	if _, err := io.ReadFull(r, h); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return 0, 0, size, err
+		return s, 0, size, err
 	}
-	named, previousEnd, ok := parseHeader(h)
-	if !ok || named != number {
-		return 0, 0, size, errors.New("its header is not that of this segment")
+	s, previousEnd, ok := parseHeader(h)
+	if !ok || s.number != number {
+		return segment{}, 0, size, errors.New("its header is not that of this segment")
 	}
-	end = int64(headerBytes)
+	s.end = int64(headerBytes)
 	for {
 		frame, err := r.Peek(frameBytes)
 		if len(frame) == frameBytes {
-			_, need, bad := parseFrame(frame)
+			_, need, bad := parseFrame(frame, s.seed)
 			if bad == nil && need > 0 {
 				frame, err = r.Peek(need)
 			}
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
-			return end, previousEnd, size, err
+			return s, previousEnd, size, err
 		}
 		if len(frame) == 0 {
-			return end, previousEnd, size, nil
+			return s, previousEnd, size, nil
 		}
-		payload, need, bad := parseFrame(frame)
+		payload, need, bad := parseFrame(frame, s.seed)
 		if bad == nil && need > 0 {
 			bad = errors.New("a record that is cut off")
 		}
 		if bad != nil {
-			return end, previousEnd, size, errTear{fmt.Errorf("%w at byte %d", bad, end)}
+			return s, previousEnd, size, errTear{fmt.Errorf("%w at byte %d", bad, s.end)}
 		}
 		n, err := r.Discard(frameBytes + len(payload))
 		if err != nil {
-			return end, previousEnd, size, err
+			return s, previousEnd, size, err
 		}
-		end += int64(n)
+		s.end += int64(n)
 	}
 }
 
