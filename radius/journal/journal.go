@@ -100,6 +100,7 @@ type Journal struct {
 	lock *os.File
 	m    metrics
 
+	tidying  sync.Mutex // held while drained segments are deleted; taken before mu
 	mu       sync.Mutex
 	pending  *batch
 	refusing bool // a write failed and no new segment could be made yet
@@ -511,6 +512,8 @@ func (j *Journal) Close() error {
 	j.mu.Unlock()
 	j.nudge()
 	<-j.ended
+	j.tidying.Lock()
+	defer j.tidying.Unlock()
 	j.mu.Lock()
 	close(j.told)
 	j.told = nil

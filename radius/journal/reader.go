@@ -43,14 +43,17 @@ func (j *Journal) End() Cursor {
 }
 
 // Drained says that records before c are kept elsewhere and that nobody will read them. Of the segments that hold no
-// others one is kept to be written again, and the rest is deleted.
+// others one is kept to be written again, and the rest is deleted. A closed journal deletes nothing: its folder may be
+// another's.
 func (j *Journal) Drained(c Cursor) error {
+	j.tidying.Lock()
+	defer j.tidying.Unlock()
 	j.mu.Lock()
 	if j.drained.Before(c) {
 		j.drained = c
 	}
 	var gone []segment
-	for len(j.segments) > 1 && j.segments[0].number < j.drained.Segment {
+	for j.told != nil && len(j.segments) > 1 && j.segments[0].number < j.drained.Segment {
 		gone = append(gone, j.segments[0])
 		j.segments = append(j.segments[:0:0], j.segments[1:]...)
 	}

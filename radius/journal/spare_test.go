@@ -309,3 +309,19 @@ func TestSegmentsChangeWhileOthersAreDrained(t *testing.T) {
 		t.Errorf("a spare file that nobody knows of: %v", err)
 	}
 }
+
+// TestAClosedJournalDeletesNothing: its folder has another owner by the time its last records are drained.
+func TestAClosedJournalDeletesNothing(t *testing.T) {
+	cfg := Config{Dir: t.TempDir(), SegmentBytes: 200}
+	j := open(t, cfg)
+	want := numbered(30)
+	for _, r := range want {
+		put(t, j, r)
+	}
+	_ = j.Close()
+	next := open(t, cfg)
+	if err := j.Drained(j.End()); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, all(t, next, Cursor{}), want)
+}
