@@ -13,6 +13,7 @@ compiler    test  tcc                      a small C compiler: it makes the prog
 headers     test  libc6-dev                the headers of the C library, for that compiler
 browser     test  chromium-headless-shell  a browser without a window: tests look at the panel with it
 tlsproxy    test  radsecproxy              a RADIUS proxy that speaks TLS: tests log in through it
+alertrules  test  prometheus               promtool checks the alert rules; it alone is taken out of the package
 '
 needs=${1:-all}
 
@@ -45,20 +46,25 @@ browser() {
 	return 1
 }
 
+alertrules() { command -v promtool >/dev/null; }
+
 tlsproxy() { [ -x /usr/sbin/radsecproxy ] || [ -x /usr/bin/radsecproxy ]; }
 
-missing='' reasons=''
+missing='' taken='' reasons=''
 while read -r part need package why; do
 	[ "$needs" = run ] && [ "$need" = test ] && continue
 	if [ -n "$part" ] && ! "$part"; then
-		missing="$missing $package"
+		case "$package" in
+		prometheus) taken=$package ;; # installing it would bring a server that starts, and a dozen packages more
+		*) missing="$missing $package" ;;
+		esac
 		reasons="$reasons  $package: $why
 "
 	fi
 done <<END
 $parts
 END
-[ -n "$missing" ] || exit 0
+[ -n "$missing$taken" ] || exit 0
 
 printf 'These Debian packages are missing:\n%s' "$reasons"
 if ! command -v apt-get >/dev/null; then
@@ -68,20 +74,21 @@ fi
 as_root=''
 if [ "$(id -u)" != 0 ]; then
 	if ! command -v sudo >/dev/null; then
-		echo "Installing needs root and there is no sudo here. As root, run: apt-get install --no-install-recommends$missing" >&2
+		echo "Installing needs root and there is no sudo here. As root, run: deploy/deps.sh${1:+ $1}" >&2
 		exit 1
 	fi
 	as_root=sudo
 fi
-echo "Installing them with ${as_root:+$as_root }apt-get install --no-install-recommends$missing"
+[ -z "$missing" ] || echo "Installing them with ${as_root:+$as_root }apt-get install --no-install-recommends$missing"
+[ -z "$taken" ] || echo "Taking promtool out of the package $taken, to /usr/local/bin"
 
 # Debian's package would make and start a database server of its own on this machine. Told not to, for this one
 # installation; clusters that the machine's owner has are not touched.
 conf=/etc/postgresql-common/createcluster.d
 quiet="$conf/enlace-deps.conf"
-log=$(mktemp) told=''
+log=$(mktemp) unpacked=$(mktemp -d) told=''
 undo() {
-	rm -f "$log"
+	rm -rf "$log" "$unpacked"
 	[ -z "$told" ] || $as_root rm -f "$quiet"
 	[ -z "$told" ] || $as_root rmdir "$conf" 2>/dev/null || true
 }
@@ -101,7 +108,11 @@ tell() {
 }
 $as_root apt-get update -qq >"$log" 2>&1 || echo "apt-get update had trouble; going on with the package lists at hand."
 # shellcheck disable=SC2086
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing </dev/null >"$log" 2>&1 || tell
+[ -z "$missing" ] || $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing </dev/null >"$log" 2>&1 || tell
+if [ -n "$taken" ]; then
+	(cd "$unpacked" && apt-get download "$taken" && dpkg-deb -x "$taken"_*.deb .) >"$log" 2>&1 || tell
+	$as_root install -D -m 755 "$unpacked/usr/bin/promtool" /usr/local/bin/promtool || tell
+fi
 
 # The package starts the proxy as a service; tests run it themselves, and its ports are the machine's owner's to give.
 case "$missing" in *radsecproxy*) $as_root systemctl disable --now radsecproxy >/dev/null 2>&1 || true ;; esac
@@ -115,4 +126,4 @@ while read -r part need package why; do
 done <<END
 $parts
 END
-echo "Installed:$missing"
+echo "Installed:$missing${taken:+ promtool}"
