@@ -91,15 +91,17 @@ type acctLoad struct {
 	accountant
 	window  int
 	rounds  int // sessions of each subscriber; 0: without end
+	passes  int // over the subscribers; 0: without end
 	check   bool
 	judged  uint64
 	result  *result
+	turns   []int // by the slots' numbers: how far each has come in all loads of its lines
 	shares  []share
 	buffers [][]byte
 }
 
-func newAcctLoad(c crowd, a accountant, rounds int, slots []*slot, r *result) *acctLoad {
-	l := &acctLoad{accountant: a, window: c.window, rounds: rounds, check: c.check, result: r,
+func newAcctLoad(c crowd, a accountant, turns []int, rounds, passes int, slots []*slot, r *result) *acctLoad {
+	l := &acctLoad{accountant: a, window: c.window, rounds: rounds, passes: passes, check: c.check, result: r, turns: turns,
 		shares: make([]share, len(slots)), buffers: make([][]byte, len(slots))}
 	for _, s := range slots {
 		l.shares[s.local] = a.people.shareOf(s, c.sockets*c.window)
@@ -110,15 +112,16 @@ func newAcctLoad(c crowd, a accountant, rounds int, slots []*slot, r *result) *a
 
 var steps = [3]uint32{statusStart, statusInterim, statusStop}
 
-// next implements load. Its turn counts subscribers passed by, also those who were not yet or no more to report.
+// next implements load. A turn counts subscribers passed by, also those who were not yet or no more to report.
 func (l *acctLoad) next(s *slot) bool {
 	own := l.shares[s.local]
 	for own.size > 0 {
-		pass, n := s.turn/own.size, own.at(s.turn%own.size)
-		if l.rounds > 0 && pass >= 3*l.rounds+2 {
+		turn := l.turns[s.number]
+		pass, n := turn/own.size, own.at(turn%own.size)
+		if l.rounds > 0 && pass >= 3*l.rounds+2 || l.passes > 0 && pass >= l.passes {
 			return false
 		}
-		s.turn++
+		l.turns[s.number]++
 		step := pass - n%3
 		if step < 0 || l.rounds > 0 && step >= 3*l.rounds {
 			continue

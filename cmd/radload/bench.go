@@ -264,23 +264,32 @@ func (b *bench) accounting(ctx context.Context) (notes string, err error) {
 	if err := logEverybodyIn(ctx, b.frame, b.people, b.subject.secret); err != nil {
 		return "", err
 	}
-	full, note, err := b.reports(ctx, 0, "accounting")
+	lines := newLines(b.people)
+	first, err := lines.begin(ctx, b.frame, b.subject.secret)
 	if err != nil {
 		return "", err
 	}
-	_, more, err := b.reports(ctx, full.rate()/2, "at half load")
+	b.opened, b.lost = b.opened+first.opened, b.lost+first.lost
+	if err := b.emptied(ctx); err != nil {
+		return "", err
+	}
+	full, note, err := b.reports(ctx, lines, 0, "accounting")
+	if err != nil {
+		return "", err
+	}
+	_, more, err := b.reports(ctx, lines, full.rate()/2, "at half load")
 	return note + more, err
 }
 
 // reports measures accounting at a rate, and then waits until the database has it.
-func (b *bench) reports(ctx context.Context, rate float64, name string) (m measured, note string, err error) {
+func (b *bench) reports(ctx context.Context, lines *lines, rate float64, name string) (m measured, note string, err error) {
 	before, err := b.subject.metric("enlace_drain_records_total")
 	if err != nil {
 		return m, "", err
 	}
 	answers, began := uint64(0), time.Now()
 	m, err = b.at(rate, b.subject.process, name, func(c crowd) (*result, error) {
-		r, err := accounting(ctx, c, b.people, b.subject.secret, 0)
+		r, err := lines.account(ctx, c, b.subject.secret, 0, 0)
 		if err == nil {
 			answers += r.verdicts[answered]
 			b.opened, b.lost = b.opened+r.opened, b.lost+r.lost

@@ -107,7 +107,7 @@ func (c *acctCmd) Run(ctx context.Context, out io.Writer) error {
 			return err
 		}
 	}
-	r, err := accounting(ctx, frame, p, c.Secret, c.Rounds)
+	r, err := newLines(p).account(ctx, frame, c.Secret, c.Rounds, 0)
 	return report(out, "accounting", r, err)
 }
 
@@ -121,19 +121,6 @@ func logEverybodyIn(ctx context.Context, c crowd, p *people, secret string) erro
 		err = fmt.Errorf("of %d subscribers %d could log in, %d were rejected", len(p.logins), r.verdicts[accepted], r.verdicts[rejected])
 	}
 	return err
-}
-
-func accounting(ctx context.Context, c crowd, p *people, secret string, rounds int) (*result, error) {
-	c.servers[portAuth] = netip.AddrPort{}
-	sessions, number := make([]session, len(p.logins)), rand.Uint64()
-	r, err := c.run(ctx, func(slots []*slot, r *result) load {
-		return newAcctLoad(c, accountant{c.codec(secret), p, sessions, number, time.Now}, rounds, slots, r)
-	})
-	if err != nil {
-		return nil, err
-	}
-	r.opened = opened(sessions)
-	return r, nil
 }
 
 type sessionsCmd struct {
@@ -165,15 +152,41 @@ type lines struct {
 	people   *people
 	sessions []session
 	number   uint64
+	turns    []int // of the slots, in accounting
 }
 
 func newLines(p *people) *lines {
-	p.keepClasses()
 	return &lines{people: p, sessions: make([]session, len(p.logins)), number: rand.Uint64()}
+}
+
+// begin has sessions be where they are in the midst of a long load of accounting: a third of them are before their Start,
+// a third before an Interim-Update, a third before their Stop.
+func (l *lines) begin(ctx context.Context, c crowd, secret string) (*result, error) {
+	c.rate, c.duration = 0, 10*time.Minute
+	return l.account(ctx, c, secret, 0, 2)
+}
+
+// account goes on with the accounting of the lines' sessions: to the end of so many rounds, of so many passes over all
+// subscribers since the first load, or until the crowd's time is over; 0 is without end.
+func (l *lines) account(ctx context.Context, c crowd, secret string, rounds, passes int) (*result, error) {
+	c.servers[portAuth] = netip.AddrPort{}
+	if l.turns == nil {
+		l.turns = make([]int, c.sockets*c.window)
+	}
+	before := opened(l.sessions)
+	r, err := c.run(ctx, func(slots []*slot, r *result) load {
+		return newAcctLoad(c, accountant{c.codec(secret), l.people, l.sessions, l.number, time.Now}, l.turns, rounds, passes, slots, r)
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.opened = opened(l.sessions) - before
+	return r, nil
 }
 
 // act has every subscriber do a script so many rounds, or until the crowd's time is over.
 func (l *lines) act(ctx context.Context, c crowd, script []uint32, secret, method string, rounds int) (*result, error) {
+	l.people.keepClasses()
 	before := opened(l.sessions)
 	r, err := c.run(ctx, func(slots []*slot, r *result) load {
 		a := newAuthLoad(c, l.people, secret, method, rounds, slots, r)

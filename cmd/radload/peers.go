@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 type peersCmd struct {
 	Subscribers int           `default:"100000" help:"Subscribers of each server (1 to 1000000)."`
 	Time        time.Duration `default:"6s" help:"How long each thing is measured (up to 1m)."`
+	Loads       []string      `default:"PAP,CHAP,MS-CHAPv2,accounting,sessions" enum:"PAP,CHAP,MS-CHAPv2,accounting,sessions" help:"What they are asked: PAP, CHAP, MS-CHAPv2, accounting, sessions."`
 	Rounds      int           `default:"3" help:"How often the servers take their turn (1 to 9)."`
 	Lean        bool          `help:"Spare rlm_sql the groups and the log of logins that Debian's configuration has."`
 	Enlace      string        `help:"Enlace's program; default: enlace beside this one."`
@@ -32,6 +32,8 @@ type peer struct {
 	bare             bool                        // its replies have no Message-Authenticator
 	stores           bool                        // what accounting says
 	rest             func(context.Context) error // returns when nothing that was laid on is left to do
+	people           *people                     // with the Classes that it has given
+	lines            *lines                      // of the sessions whose accounting it is told
 	figures          map[string][]figure         // by load
 	resting, loading int64                       // bytes resident before the first load and after the last
 }
@@ -39,13 +41,11 @@ type peer struct {
 // figure is one load's outcome.
 type figure struct {
 	rate     float64
+	answered float64       // per second, whether stored or not
 	own, all time.Duration // processor time of each, without and with the database's
 	p50, p99 time.Duration
 	lost     uint64
 }
-
-// peerLoads are what the servers are asked, in this order.
-var peerLoads = []string{"PAP", "CHAP", "MS-CHAPv2", "accounting", "whole sessions"}
 
 func (c *peersCmd) Run(ctx context.Context, out io.Writer) (err error) {
 	if c.Enlace == "" {
@@ -97,13 +97,14 @@ func (c *peersCmd) Run(ctx context.Context, out io.Writer) (err error) {
 	}
 	fmt.Fprintf(out, "FreeRADIUS %s with %d subscribers in its files module, and in PostgreSQL by rlm_sql; enlace with the same; one after the other, %d rounds\n",
 		version, c.Subscribers, c.Rounds)
-	return b.comparePeers(ctx, &flags, peers, c.Rounds)
+	return b.comparePeers(ctx, &flags, peers, c.Loads, c.Rounds)
 }
 
-func (b *bench) comparePeers(ctx context.Context, flags *crowdFlags, peers []*peer, rounds int) (err error) {
+func (b *bench) comparePeers(ctx context.Context, flags *crowdFlags, peers []*peer, loads []string, rounds int) (err error) {
 	echo := map[string][]figure{}
 	for _, p := range peers {
-		p.figures = map[string][]figure{}
+		own := *b.people
+		p.people, p.figures = &own, map[string][]figure{}
 		if p.resting, _, err = p.resident(); err != nil {
 			return err
 		}
@@ -114,9 +115,9 @@ func (b *bench) comparePeers(ctx context.Context, flags *crowdFlags, peers []*pe
 			return err
 		}
 		echo["PAP"] = append(echo["PAP"], e)
-		for _, load := range peerLoads {
+		for _, load := range loads {
 			for _, p := range peers {
-				if !p.stores && (load == "accounting" || load == "whole sessions") {
+				if !p.stores && (load == "accounting" || load == "sessions") {
 					continue
 				}
 				f, err := b.peerFigure(ctx, flags, p, load)
@@ -133,7 +134,7 @@ func (b *bench) comparePeers(ctx context.Context, flags *crowdFlags, peers []*pe
 			return err
 		}
 	}
-	return b.peerTable(peers, &peer{name: "bare UDP echo", figures: echo})
+	return b.peerTable(peers, loads, &peer{name: "bare UDP echo", figures: echo})
 }
 
 func (b *bench) echoFigure(ctx context.Context) (figure, error) {
@@ -160,16 +161,27 @@ func (b *bench) peerFigure(ctx context.Context, flags *crowdFlags, p *peer, load
 	from := portAuth
 	lay := func(c crowd) (*result, error) {
 		method := map[string]string{"PAP": methodPAP, "CHAP": methodCHAP, "MS-CHAPv2": methodMSCHAPv2}[load]
-		return logins(ctx, c, b.people, p.secret, method, 0)
+		return logins(ctx, c, p.people, p.secret, method, 0)
 	}
-	whole := load == "whole sessions"
+	whole := load == "sessions"
 	switch load {
 	case "accounting":
 		from = portAcct
-		lay = func(c crowd) (*result, error) { return accounting(ctx, c, b.people, p.secret, 0) }
-	case "whole sessions":
+		if p.lines == nil {
+			p.lines = newLines(p.people)
+			if !p.bare { // an access server sends back the Class that it was given
+				if err := logEverybodyIn(ctx, c, p.people, p.secret); err != nil {
+					return figure{}, err
+				}
+			}
+			if _, err := p.lines.begin(ctx, c, p.secret); err != nil {
+				return figure{}, err
+			}
+		}
+		lay = func(c crowd) (*result, error) { return p.lines.account(ctx, c, p.secret, 0, 0) }
+	case "sessions":
 		from = portAcct
-		lay = func(c crowd) (*result, error) { return wholes(ctx, c, b.people, p.secret, methodPAP, 0) }
+		lay = func(c crowd) (*result, error) { return wholes(ctx, c, p.people, p.secret, methodPAP, 0) }
 	}
 	rest := p.rest
 	if from == portAuth {
@@ -223,7 +235,7 @@ func (b *bench) figure(ctx context.Context, c crowd, used func() (usage, error),
 	}
 	u, h := after.since(before), &r.latency[from]
 	each := func(d time.Duration) time.Duration { return d / time.Duration(max(n, 1)) }
-	return figure{rate: perSecond(n, elapsed), own: each(u.own), all: each(u.own + u.others), p50: h.quantile(0.5), p99: h.quantile(0.99), lost: r.lost}, nil
+	return figure{rate: perSecond(n, elapsed), answered: perSecond(n, r.elapsed), own: each(u.own), all: each(u.own + u.others), p50: h.quantile(0.5), p99: h.quantile(0.99), lost: r.lost}, nil
 }
 
 // emptied waits until enlace has nothing left in its journal.
@@ -235,10 +247,10 @@ func (b *bench) emptied(ctx context.Context) error {
 }
 
 // peerTable prints medians over the rounds, and how enlace compares.
-func (b *bench) peerTable(peers []*peer, echo *peer) error {
+func (b *bench) peerTable(peers []*peer, loads []string, echo *peer) error {
 	fmt.Fprintln(b.out, "\nMedians of the rounds; accounting and whole sessions count until the last record is in PostgreSQL.")
 	t := tabwriter.NewWriter(b.out, 2, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "what\tserver\trate/s\tCPU µs\twith PostgreSQL µs\tp50\tp99\tlost\tenlace's rate is\t")
+	fmt.Fprintln(t, "what\tserver\tanswered/s\trate/s\tCPU µs\twith PostgreSQL µs\tp50\tp99\tlost\tenlace's rate is\t")
 	row := func(load string, p *peer) {
 		rate := middle(p.figures[load], func(f figure) float64 { return f.rate })
 		times := ""
@@ -250,11 +262,12 @@ func (b *bench) peerTable(peers []*peer, echo *peer) error {
 		for _, f := range p.figures[load] {
 			lost += f.lost
 		}
-		fmt.Fprintf(t, "%s\t%s\t%.0f\t%.1f\t%.1f\t%s\t%s\t%d\t%s\t\n", load, p.name, rate,
+		fmt.Fprintf(t, "%s\t%s\t%.0f\t%.0f\t%.1f\t%.1f\t%s\t%s\t%d\t%s\t\n", load, p.name,
+			middle(p.figures[load], func(f figure) float64 { return f.answered }), rate,
 			float64(duration(func(f figure) time.Duration { return f.own }).Nanoseconds())/1e3, float64(duration(func(f figure) time.Duration { return f.all }).Nanoseconds())/1e3,
 			short(duration(func(f figure) time.Duration { return f.p50 })), short(duration(func(f figure) time.Duration { return f.p99 })), lost, times)
 	}
-	for _, load := range peerLoads {
+	for _, load := range loads {
 		for _, p := range append(slices.Clone(peers), echo) {
 			if len(p.figures[load]) > 0 {
 				row(load, p)
@@ -271,12 +284,12 @@ func (b *bench) peerTable(peers []*peer, echo *peer) error {
 	return nil
 }
 
-// middle is the median.
-func middle[T cmp.Ordered](figures []figure, of func(figure) T) T {
+// middle is the median; of an even number of figures the mean of the two in the middle.
+func middle[T float64 | time.Duration](figures []figure, of func(figure) T) T {
 	values := make([]T, len(figures))
 	for i, f := range figures {
 		values[i] = of(f)
 	}
 	slices.Sort(values)
-	return values[len(values)/2]
+	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
 }

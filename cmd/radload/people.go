@@ -31,7 +31,12 @@ func newPeople(n int, login, password string, seed uint64) (*people, error) {
 	return p, nil
 }
 
-func (p *people) keepClasses() { p.classes = make([][]byte, len(p.logins)) }
+// keepClasses has the Classes of accepts remembered, for accounting.
+func (p *people) keepClasses() {
+	if p.classes == nil {
+		p.classes = make([][]byte, len(p.logins))
+	}
+}
 
 // random is 8 bytes that follow from the run's seed and n: fast, and as good as any for a load (splitmix64).
 func (p *people) random(n uint64) uint64 {
