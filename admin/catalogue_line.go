@@ -2,7 +2,7 @@ package admin
 
 import "maps"
 
-// The texts of an access's line, bindings and addresses.
+// The texts of an access's line, bindings, addresses and refusals.
 func init() { maps.Copy(portuguese, portugueseLine) }
 
 var portugueseLine = map[string]string{
@@ -78,4 +78,17 @@ var portugueseLine = map[string]string{
 	"Learned at the first login": "Aprendido no primeiro login",
 	"Line and addresses":         "Linha e endereços",
 	"Not from its own line":      "Fora da linha do assinante",
+
+	// What is said of a refused login.
+	"the device asks for EAP; set it to PAP, CHAP or MS-CHAPv2":                                     "o concentrador pede EAP; configure-o para PAP, CHAP ou MS-CHAPv2",
+	"the request has no User-Name":                                                                  "o pedido veio sem User-Name",
+	"the subscriber's device asks for another password; it is changed in the contract":              "o equipamento do assinante pede troca de senha; ela é trocada no contrato",
+	"the device's address pool has no place left":                                                   "o pool de endereços do concentrador não tem mais endereços",
+	"the access has no password":                                                                    "o acesso não tem senha",
+	"the PAP password decodes to unprintable bytes: the device's shared secret is probably another": "a senha PAP decodifica em bytes ilegíveis: o segredo compartilhado do concentrador deve ser outro",
+	"the PAP password does not match":                                                               "a senha PAP não confere",
+	"the CHAP password does not match":                                                              "a senha CHAP não confere",
+	"the MS-CHAP password does not match":                                                           "a senha MS-CHAP não confere",
+	"the MS-CHAPv2 password does not match":                                                         "a senha MS-CHAPv2 não confere",
+	"no access has this login":                                                                      "nenhum acesso tem este login",
 }

@@ -344,7 +344,7 @@ func (h *house) furnish() {
 	h.refusals.list = []radius.Refusal{
 		{First: end.Add(-40 * time.Minute), At: end.Add(-2 * time.Minute), Count: 418, Login: "cliente10@isp", Device: "bras-centro", CallingStation: "AA:BB:CC:00:10:10", Reason: radius.ContractState, Detail: "the contract is terminated"},
 		{First: end.Add(-5 * time.Minute), At: end.Add(-5 * time.Minute), Count: 1, Login: "cliente09@isp", Device: "bras-centro", Reason: radius.ContractState, Detail: "the contract is pending"},
-		{First: end.Add(-9 * time.Minute), At: end.Add(-8 * time.Minute), Count: 3, Login: "cliente04@isp", Device: "bras-norte", CallingStation: "AA:BB:CC:00:04:04", Reason: radius.BadPassword, Detail: "the password does not match"},
+		{First: end.Add(-9 * time.Minute), At: end.Add(-8 * time.Minute), Count: 3, Login: "cliente04@isp", Device: "bras-norte", CallingStation: "AA:BB:CC:00:04:04", Reason: radius.BadPassword, Detail: "the PAP password does not match"},
 	}
 }
 

@@ -121,6 +121,9 @@ func TestPages(t *testing.T) {
 			}
 		}
 	}
+	if _, body, _ := h.get("/", "Accept-Language", "pt-BR"); !strings.Contains(body, "a senha PAP não confere") {
+		t.Error("why a login was refused is not said in Portuguese")
+	}
 	_, body, _ := h.get(fmt.Sprintf("/contracts/%d", h.byName[hostile]))
 	if !strings.Contains(body, "&lt;script&gt;alert(1)&lt;/script&gt; &amp; &#34;Filhos&#34;") {
 		t.Error("a hostile name is not shown escaped")
