@@ -225,16 +225,34 @@ func TestHeldBy(t *testing.T) {
 		}
 		put(t, s, start, stop)
 	}
+	// Whoever has our Class is not the login that User-Name says; strangers and customers who are online count as well.
+	for _, id := range []string{"masked", "masked-online", "stranger-online"} {
+		start, stop := rec(radius.KindStart, id, 500, 0, 0), rec(radius.KindStop, id, 550, 50, 5)
+		for _, r := range []*radius.Record{&start, &stop} {
+			r.FramedIPv6, r.Cookie = nil, nas.Cookie{}
+			if strings.HasPrefix(id, "masked") {
+				r.Login, r.Cookie.Access = "mask", 1
+			}
+		}
+		if put(t, s, start); !strings.HasSuffix(id, "online") {
+			put(t, s, stop)
+		}
+	}
 	for _, c := range []struct {
 		period radius.SubscriberQuestion
 		want   string
 	}{
-		{radius.SubscriberQuestion{Login: "login-a", From: at(0), Until: at(1000)}, "a/Maria"},
-		{radius.SubscriberQuestion{Login: "login-a", From: at(51), Until: at(1000)}, ""},
+		{radius.SubscriberQuestion{Login: "login-a", From: at(0), Until: at(1000)}, "masked/Maria masked-online/Maria a/Maria"},
+		{radius.SubscriberQuestion{Login: "login-a", From: at(600), Until: at(1000)}, "masked-online/Maria"},
+		{radius.SubscriberQuestion{Login: "login-a", From: at(0), Until: at(500)}, "a/Maria"},
+		{radius.SubscriberQuestion{Login: "mask", From: at(0), Until: at(1000)}, ""},
+		{radius.SubscriberQuestion{Login: "login-stranger-online", From: at(800), Until: at(1000)}, "stranger-online/"},
+		{radius.SubscriberQuestion{Login: "login-stranger-online", From: at(0), Until: at(500)}, ""},
+		{radius.SubscriberQuestion{Login: "login-a", From: at(51), Until: at(400)}, ""},
 		{radius.SubscriberQuestion{Login: "login-a", From: at(-10), Until: at(0)}, ""},
 		{radius.SubscriberQuestion{Login: "login-b", From: at(0), Until: at(1000)}, "b/Maria"},
 		{radius.SubscriberQuestion{Login: "login-stranger", From: at(0), Until: at(1000)}, "stranger/"},
-		{radius.SubscriberQuestion{Customer: 1, From: at(0), Until: at(1000)}, "b/Maria a/Maria"},
+		{radius.SubscriberQuestion{Customer: 1, From: at(0), Until: at(1000)}, "masked/Maria masked-online/Maria b/Maria a/Maria"},
 		{radius.SubscriberQuestion{Customer: 2, From: at(0), Until: at(1000)}, ""},
 		{radius.SubscriberQuestion{From: at(0), Until: at(1000)}, ""},
 	} {
