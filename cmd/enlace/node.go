@@ -253,6 +253,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { n.jobs(ctx); return nil })
 	g.Go(func() error { n.sweep(ctx); return nil })
 	g.Go(func() error { n.settle(ctx); return nil })
+	g.Go(func() error { keepSpare(ctx); return nil })
 	g.Go(func() error { n.limiter.Run(ctx); return nil })
 	g.Go(func() error { n.lend(ctx); return nil })
 	g.Go(func() error {

@@ -24,7 +24,7 @@ type copied struct {
 const copyHead = "PGCOPY\n\xff\r\n\x00" + "\x00\x00\x00\x00" + "\x00\x00\x00\x00"
 
 func newCopy(table, columns string, fields, rows int) *copied {
-	return &copied{table: table, columns: columns, fields: fields, row: array{b: append(make([]byte, 0, len(copyHead)+rows*320), copyHead...)}}
+	return &copied{table: table, columns: columns, fields: fields, row: array{b: append(make([]byte, 0, len(copyHead)+rows*400), copyHead...)}}
 }
 
 // next begins a row; its fields are put into what it returns.
