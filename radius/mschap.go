@@ -54,7 +54,7 @@ type mschap struct {
 	master     [16]byte
 	send, recv [16]byte
 	mix        [32]byte
-	salt       [2]byte
+	salts      [4]byte
 	wide       [2*maxNTPassword + md4Padding]byte
 }
 
@@ -146,8 +146,10 @@ func (m *mschap) appendSuccess(dst []byte, h *hasher, s *secret, requestAuthenti
 		dst[len(dst)-7] += 43 // grow both lengths: the identifier stands before the text
 		dst[len(dst)-1] += 43
 		dst = append(append(dst, m.ident), m.success[:]...)
-		dst = m.appendKey(dst, h, s, requestAuthenticator, msSendKey, m.send[:])
-		dst = m.appendKey(dst, h, s, requestAuthenticator, msRecvKey, m.recv[:])
+		rand.Read(m.salts[:])
+		m.salts[1], m.salts[3] = m.salts[1]&^1, m.salts[3]|1 // the two salts of a packet differ
+		dst = m.appendKey(dst, h, s, requestAuthenticator, msSendKey, m.salts[:2], m.send[:])
+		dst = m.appendKey(dst, h, s, requestAuthenticator, msRecvKey, m.salts[2:], m.recv[:])
 	} else {
 		dst = m.appendKeysV1(dst, h, s, requestAuthenticator)
 	}
@@ -156,20 +158,14 @@ func (m *mschap) appendSuccess(dst []byte, h *hasher, s *secret, requestAuthenti
 }
 
 // appendKey hides a 16-byte key under a salt of its own (RFC 2548, section 2.4.2).
-func (m *mschap) appendKey(dst []byte, h *hasher, s *secret, requestAuthenticator []byte, t byte, key []byte) []byte {
-	rand.Read(m.salt[:])
-	m.salt[0] |= 0x80
-	if t == msRecvKey {
-		m.salt[1] |= 1 // the two salts of a packet differ
-	} else {
-		m.salt[1] &^= 1
-	}
-	dst = appendVendor(dst, vendorMicrosoft, t, m.salt[:])
+func (m *mschap) appendKey(dst []byte, h *hasher, s *secret, requestAuthenticator []byte, t byte, salt, key []byte) []byte {
+	salt[0] |= 0x80
+	dst = appendVendor(dst, vendorMicrosoft, t, salt)
 	dst[len(dst)-9] += 32
 	dst[len(dst)-3] += 32
 	m.mix = [32]byte{0: byte(len(key))}
 	copy(m.mix[1:], key)
-	xor(m.mix[:16], h.md5Of(s.key, requestAuthenticator, m.salt[:]))
+	xor(m.mix[:16], h.md5Of(s.key, requestAuthenticator, salt))
 	xor(m.mix[16:], h.md5Of(s.key, m.mix[:16], nil))
 	return append(dst, m.mix[:]...)
 }

@@ -116,31 +116,33 @@ func TestMSCHAPv2Accept(t *testing.T) {
 	}
 	send, _ := rfc3079.MakeKey(r[26:], []byte("secret-ana@isp"), true)
 	recv, _ := rfc3079.MakeKey(r[26:], []byte("secret-ana@isp"), false)
-	if got := tunnelKey(t, p, msSendKey); !bytes.Equal(got, send) {
-		t.Errorf("send key %x, want %x", got, send)
+	sendKey, sendSalt := tunnelKey(t, p, msSendKey)
+	recvKey, recvSalt := tunnelKey(t, p, msRecvKey)
+	if !bytes.Equal(sendKey, send) || !bytes.Equal(recvKey, recv) {
+		t.Errorf("keys %x and %x, want %x and %x", sendKey, recvKey, send, recv)
 	}
-	if got := tunnelKey(t, p, msRecvKey); !bytes.Equal(got, recv) {
-		t.Errorf("receive key %x, want %x", got, recv)
+	if bytes.Equal(sendSalt, recvSalt) || sendSalt[0]&recvSalt[0]&0x80 == 0 {
+		t.Errorf("salts %x and %x", sendSalt, recvSalt)
 	}
 	if microsoft.MSMPPEEncryptionPolicy_Get(p) != 1 || microsoft.MSMPPEEncryptionTypes_Get(p) != 6 {
 		t.Error("encryption policy and types are not 1 and 6")
 	}
 }
 
-// tunnelKey uncovers a key with layeh's codec of salted attributes (RFC 2868, section 3.5, is the same hiding).
-func tunnelKey(t testing.TB, p *layeh.Packet, kind byte) []byte {
+// tunnelKey uncovers a key, and shows its salt, with layeh's codec of salted attributes (RFC 2868, section 3.5, is the same hiding).
+func tunnelKey(t testing.TB, p *layeh.Packet, kind byte) (key, salt []byte) {
 	t.Helper()
 	for _, a := range p.Attributes {
 		if a.Type == attrVendorSpecific && a.Attribute[4] == kind && bytes.Equal(a.Attribute[:4], []byte{0, 0, 1, 55}) {
-			key, _, err := layeh.TunnelPassword(layeh.Attribute(a.Attribute[6:]), p.Secret, p.Authenticator[:])
+			key, salt, err := layeh.TunnelPassword(layeh.Attribute(a.Attribute[6:]), p.Secret, p.Authenticator[:])
 			if err != nil {
 				t.Fatal(err)
 			}
-			return key
+			return key, salt
 		}
 	}
 	t.Fatalf("no key of type %d", kind)
-	return nil
+	return nil, nil
 }
 
 func TestMSCHAPReject(t *testing.T) {
