@@ -184,6 +184,7 @@ func TestLoginsGoOnWhileAccountingIsBehind(t *testing.T) {
 	d := run(t, doorConfig())
 	d.admission.fell(portAcct, d.clock()+time.Hour)
 	conn := udp(t, d.AuthAddrs()[0])
+	widen(conn, 1<<20) // for all the replies
 	seen := map[byte]bool{}
 	for id := range 256 {
 		q := request(t, user("ana@isp"), pap("secret-ana@isp"))

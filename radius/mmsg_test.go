@@ -109,6 +109,9 @@ func TestSendCutsMessages(t *testing.T) {
 			}
 			to := netip.AddrPortFrom(loopback, localAddr(s.conn).Port())
 			peers := []*net.UDPConn{udp(t, to), udp(t, to), udp(t, to)}
+			for _, peer := range peers {
+				widen(peer, 1<<20)
+			}
 			var oob []byte
 			if s.info { // as a request from each of them had it
 				in := newInbox(true)
