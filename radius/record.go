@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"enlace/nas"
@@ -131,6 +132,9 @@ func instant(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) 
 
 type recordParser struct {
 	r                 Record
+	text              recordText
+	port              uint32 // NAS-Port, where there was one
+	portSeen          bool
 	odd               Oddity
 	delay             time.Duration
 	timestamp         uint32
@@ -140,29 +144,48 @@ type recordParser struct {
 	nat               translation
 }
 
+// recordText is the attributes of a record that are text, as they lie in the packet.
+type recordText struct{ login, station, port, identifier, session, multi []byte }
+
+// own gives the record a copy of its text: one for all of it.
+func (r *Record) own(t *recordText) {
+	var b strings.Builder
+	b.Grow(len(t.session) + len(t.login) + len(t.station) + len(t.port) + len(t.identifier) + len(t.multi))
+	for _, part := range [...][]byte{t.session, t.login, t.station, t.port, t.identifier, t.multi} {
+		b.Write(part)
+	}
+	rest := b.String()
+	next := func(n int) (s string) {
+		s, rest = rest[:n], rest[n:]
+		return s
+	}
+	r.Key.ID, r.Login, r.CallingStation = next(len(t.session)), next(len(t.login)), next(len(t.station))
+	r.NASPort, r.NASIdentifier, r.Multi = next(len(t.port)), next(len(t.identifier)), next(len(t.multi))
+}
+
 func (p *recordParser) attribute(t byte, value []byte) {
 	r := &p.r
 	switch t {
 	case attrUserName:
-		r.Login = string(value)
+		p.text.login = value
 	case attrClass:
 		if c, ok := nas.ParseCookie(value); ok && r.Cookie == (nas.Cookie{}) {
 			r.Cookie = c
 		}
 	case attrCallingStation:
-		r.CallingStation = string(value)
+		p.text.station = value
 	case acctNASPort:
-		if n, ok := p.uint32(value); ok && r.NASPort == "" {
-			r.NASPort = strconv.FormatUint(uint64(n), 10)
+		if n, ok := p.uint32(value); ok && !p.portSeen {
+			p.port, p.portSeen = n, true
 		}
 	case acctNASPortID:
-		r.NASPort = string(value)
+		p.text.port = value
 	case acctNASIdentifier:
-		r.NASIdentifier = string(value)
+		p.text.identifier = value
 	case acctSessionID:
-		r.Key.ID = string(value)
+		p.text.session = value
 	case acctMultiSessionID:
-		r.Multi = string(value)
+		p.text.multi = value
 	case acctFramedIP:
 		p.framedIP(value)
 	case acctFramedIPv6Prefix:
@@ -261,6 +284,12 @@ func (p *recordParser) addPrefix(prefix netip.Prefix) {
 
 func (p *recordParser) finish() {
 	r := &p.r
+	text := p.text
+	if len(text.port) == 0 && p.portSeen {
+		var digits [10]byte
+		text.port = strconv.AppendUint(digits[:0], uint64(p.port), 10)
+	}
+	r.own(&text)
 	switch {
 	case r.Kind == 0:
 		p.odd |= OddStatusType

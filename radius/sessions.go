@@ -54,6 +54,7 @@ const (
 
 type sessionShard struct {
 	telling sync.Mutex // held from a change until the observer knows of it; taken before mu
+	grew    Session    // of the change that is being told
 
 	mu    sync.RWMutex
 	byKey map[nas.SessionKey]Lineage
@@ -123,6 +124,7 @@ func (t *Sessions) Apply(r *Record) Change {
 	sh.mu.Lock()
 	sh.forget(r.Received)
 	lineage := sh.byKey[r.Key]
+	known := lineage
 	before, wasOpen := lineage.current()
 	if in, out := before.leaps(r); (in || out) && wasOpen && t.odd != nil && before.age(r) == 0 {
 		t.odd(OddCounter)
@@ -136,13 +138,16 @@ func (t *Sessions) Apply(r *Record) Change {
 	if reported && at >= 0 {
 		lineage[at].hear(r.sent().Unix(), t.listening.Load())
 	}
-	var grew Session
 	if counted && at >= 0 {
-		grew, grown = lineage[at], lineage.Traffic().Minus(was)
+		if grown = lineage.Traffic().Minus(was); !grown.IsZero() {
+			sh.grew = lineage[at]
+		}
 	}
 	after, isOpen := lineage.current()
 	if len(lineage) > 0 {
-		sh.byKey[r.Key] = lineage
+		if len(lineage) != len(known) { // otherwise it was changed in its place
+			sh.byKey[r.Key] = lineage
+		}
 		if change == Closed || wasOpen && isOpen && !before.StartedAt.Equal(after.StartedAt) {
 			sh.remember(r.Key, r.Received)
 		}
@@ -152,7 +157,7 @@ func (t *Sessions) Apply(r *Record) Change {
 	cause := lineage.causeOf(before.StartedAt)
 	sh.mu.Unlock()
 	if !grown.IsZero() {
-		t.Grown(&grew, r.Event, grown)
+		t.Grown(&sh.grew, r.Event, grown)
 	}
 
 	if l := t.limiter.Load(); l != nil && (change == Opened || change == Reopened) {
@@ -301,7 +306,7 @@ func (t *Sessions) life(d nas.DeviceID) *life {
 }
 
 func (t *Sessions) shard(key nas.SessionKey) *sessionShard {
-	return &t.shards[maphash.Comparable(t.seed, key)%sessionShards]
+	return &t.shards[(maphash.String(t.seed, key.ID)+uint64(key.Device))%sessionShards]
 }
 
 func (sh *sessionShard) openOnes(which func(*Session) bool) []Session {
