@@ -67,8 +67,10 @@ func TestEdgesOfAccountingRules(t *testing.T) {
 		"a Stop from before an Interim, with more sent": {
 			[]*Record{rec(interim, 900, 900, 11, 110), rec(stop, 600, 600, 9, 900)}, closedBy(ClosedByStop, 600)},
 
-		"the later of two Stops":             {[]*Record{stopped, rec(stop, 700, 700, 10, 100)}, closedBy(ClosedByStop, 700)},
-		"the later of two Stops, first":      {[]*Record{rec(stop, 700, 700, 10, 100), stopped}, closedBy(ClosedByStop, 700)},
+		"the later of two Stops":        {[]*Record{stopped, rec(stop, 700, 700, 10, 100)}, closedBy(ClosedByStop, 700)},
+		"the later of two Stops, first": {[]*Record{rec(stop, 700, 700, 10, 100), stopped}, closedBy(ClosedByStop, 700)},
+		"the later of two Stops, whatever was said after them": {
+			[]*Record{stopped, rec(interim, 900, 600, 9, 90), rec(stop, 700, 599, 9, 90)}, closedBy(ClosedByStop, 700)},
 		"two Stops at once, the lower cause": {[]*Record{on(rec(stop, 600, 600, 9, 90), cause(6)), on(rec(stop, 600, 600, 9, 90), cause(2))}, func(l Lineage) bool { return l[0].Cause == 2 }},
 		"two Stops at once, in turn":         {[]*Record{on(rec(stop, 600, 600, 9, 90), cause(2)), on(rec(stop, 600, 600, 9, 90), cause(6))}, func(l Lineage) bool { return l[0].Cause == 2 }},
 		"a Stop takes back what was inferred": {
