@@ -121,31 +121,58 @@ func (t *Sessions) Boots() *Boots { return &t.boots }
 
 // endOf goes through the table and ends what boots ended.
 func (t *Sessions) endOf(boots map[bootKey]lateBoot) Change {
-	on := map[nas.DeviceID][]bootKey{}
-	for k := range boots {
-		on[k.device] = append(on[k.device], k)
+	on := map[nas.DeviceID]*deviceBoots{}
+	for k, b := range boots {
+		d := on[k.device]
+		if d == nil {
+			d = &deviceBoots{named: map[string]lateBoot{}}
+			on[k.device] = d
+		}
+		d.named[k.identifier] = b
+		d.all = append(d.all, b)
 	}
-	for _, of := range on {
-		slices.SortFunc(of, func(x, y bootKey) int { return boots[x].At.Compare(boots[y].At) })
+	for _, d := range on {
+		slices.SortFunc(d.all, func(x, y lateBoot) int { return x.At.Compare(y.At) })
 	}
 	change := Unchanged
 	for i := range t.shards {
-		doomed := t.shards[i].openOnes(func(s *Session) bool {
-			for _, k := range on[s.Key.Device] {
-				if boots[k].ends(k.identifier, s) {
-					return true
-				}
-			}
-			return false
-		})
-		for _, s := range doomed {
-			for _, k := range on[s.Key.Device] {
-				b := boots[k]
-				if t.end(s.Key, b.received, func(s *Session) bool { return b.End(k.identifier, s) }) {
-					change = Closed
-				}
+		doomed := t.shards[i].openOnes(func(s *Session) bool { _, ok := on[s.Key.Device].ending(s); return ok })
+		for j := range doomed {
+			d := on[doomed[j].Key.Device]
+			b, _ := d.ending(&doomed[j])
+			if t.end(doomed[j].Key, b.received, func(s *Session) bool {
+				b, ok := d.ending(s)
+				return ok && b.End("", s)
+			}) {
+				change = Closed
 			}
 		}
 	}
 	return change
+}
+
+// deviceBoots is the boots of a device's access servers.
+type deviceBoots struct {
+	named map[string]lateBoot
+	all   []lateBoot // oldest first
+}
+
+// ending is the boot that ends a session, the first of several; false when none does.
+func (d *deviceBoots) ending(s *Session) (first lateBoot, ok bool) {
+	if d == nil {
+		return first, false
+	}
+	if s.NASIdentifier == "" { // any
+		i, _ := slices.BinarySearchFunc(d.all, s.LastSeen, func(b lateBoot, seen time.Time) int { return b.At.Compare(seen) })
+		if i < len(d.all) && d.all[i].ends("", s) {
+			return d.all[i], true
+		}
+		return first, false
+	}
+	for _, identifier := range [...]string{s.NASIdentifier, ""} {
+		if b, known := d.named[identifier]; known && b.ends(identifier, s) && (!ok || b.At.Before(first.At)) {
+			first, ok = b, true
+		}
+	}
+	return first, ok
 }

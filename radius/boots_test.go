@@ -128,3 +128,30 @@ func TestASnapshotKnowsOfBoots(t *testing.T) {
 		t.Errorf("the late one is open: %v; %d are", open, sessions.Count())
 	}
 }
+
+// TestWhichBootEndsASession compares the quick answer with a look at every boot of the device.
+func TestWhichBootEndsASession(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		names := []string{"", "bras-1", "bras-2"}
+		second := func(what string) time.Time {
+			return t0.Add(time.Duration(rapid.IntRange(0, 20).Draw(t, what)) * time.Second)
+		}
+		table, waiting := NewSessions(), map[bootKey]lateBoot{}
+		for range rapid.IntRange(0, 5).Draw(t, "boots") {
+			waiting[bootKey{7, rapid.SampledFrom(names).Draw(t, "identifier")}] = lateBoot{Boot{second("at"), ClosedByOn}, t0}
+		}
+		s := Session{Session: nas.Session{Key: testKey, NASIdentifier: rapid.SampledFrom(names).Draw(t, "of"), StartedAt: second("started")}}
+		s.LastSeen = s.StartedAt.Add(time.Duration(rapid.IntRange(0, 9).Draw(t, "seconds")) * time.Second)
+		var first time.Time
+		for k, b := range waiting {
+			if b.ends(k.identifier, &s) && (first.IsZero() || b.At.Before(first)) {
+				first = b.At
+			}
+		}
+		table.Restore(s)
+		table.endOf(waiting)
+		if now := table.shard(testKey).byKey[testKey][0]; !now.ClosedAt.Equal(first) || now.Open() != first.IsZero() {
+			t.Fatalf("ended at %v, want %v", now.ClosedAt, first)
+		}
+	})
+}
