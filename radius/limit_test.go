@@ -293,3 +293,18 @@ func TestALoginWithThousandsOfSessions(t *testing.T) {
 		}
 	}
 }
+
+// TestASessionThatCameBackCounts: one that was taken for gone and goes on is held to the limit like one that begins.
+func TestASessionThatCameBackCounts(t *testing.T) {
+	k := newLimitKit(t, 1, ReplaceOlder)
+	k.start("a", macA, "p1")
+	a, _ := k.table.Get(nas.SessionKey{Device: 7, ID: "a"})
+	k.l.Gone(a.Key, a.StartedAt)
+	k.now = k.now.Add(time.Minute)
+	k.start("b", macB, "p2")
+	k.expect("gone", "", "b")
+	k.record(KindInterim, 7, "a", macA, "p1", "")
+	if len(k.net.disconnected) != 1 {
+		t.Errorf("told to end: %v", k.net.disconnected)
+	}
+}

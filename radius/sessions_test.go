@@ -221,3 +221,15 @@ func TestTableUnderConcurrency(t *testing.T) {
 		t.Errorf("%d by login, %d in all", n, table.Count())
 	}
 }
+
+// TestAnIDUsedAgainAndAgain: of the sessions that one id has named, those that have ended are forgotten, also where no Stop
+// said so.
+func TestAnIDUsedAgainAndAgain(t *testing.T) {
+	table := NewSessions()
+	for i := range 50 {
+		table.Apply(of(rec(KindStart, i*3000, 0, 0, 0), 7, "a", "ana"))
+	}
+	if n := len(table.shard(nas.SessionKey{Device: 7, ID: "a"}).byKey[nas.SessionKey{Device: 7, ID: "a"}]); n > 3 || table.Count() != 1 {
+		t.Errorf("%d sessions of one id are remembered, %d are open", n, table.Count())
+	}
+}
