@@ -160,7 +160,7 @@ func TestAlertsNameWhatThereIs(t *testing.T) {
 			return err
 		}
 		defer resp.Body.Close()
-		series := []labels.Labels{labels.FromStrings(labels.MetricName, "up", "job", "enlace")} // Prometheus' own
+		series := []labels.Labels{labels.FromStrings("__name__", "up", "job", "enlace")} // Prometheus' own
 		for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
 			if text := lines.Text(); !strings.HasPrefix(text, "#") {
 				l, err := parser.NewParser(parser.Options{}).ParseMetric(text[:strings.LastIndexByte(text, ' ')])
