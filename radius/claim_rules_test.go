@@ -74,6 +74,8 @@ func TestRulesOfClaims(t *testing.T) {
 			[]string{"nat 203.0.113.1/32 1000-1999 0..100 release", "nat 203.0.113.1/32 1000-1999 300..open"}},
 		"a release comes late, and it was had again": {[]Record{naming(0, block(1, BlockHeld)), naming(600, block(1, BlockHeld)), naming(300, block(1, BlockReleased))},
 			[]string{"nat 203.0.113.1/32 1000-1999 0..300 release", "nat 203.0.113.1/32 1000-1999 600..open"}},
+		"two releases, the first of them late": {[]Record{naming(0, block(1, BlockHeld)), naming(300, block(1, BlockReleased)), naming(200, block(1, BlockReleased))},
+			[]string{"nat 203.0.113.1/32 1000-1999 0..200 release", "nat 203.0.113.1/32 1000-1999 300..300 release"}},
 		"the end of the session is no release's": {[]Record{naming(0, a, block(1, BlockHeld)), naming(50, block(1, BlockReleased)), stop},
 			[]string{"ipv4 100.64.0.1/32 0-65535 0..100 stop", "nat 203.0.113.1/32 1000-1999 0..50 release"}},
 	} {
