@@ -60,7 +60,7 @@ type drainMetrics struct {
 
 const (
 	batchRecords = 5000
-	batchWait    = 20 * time.Millisecond
+	batchWait    = 150 * time.Millisecond
 	backoffFirst = 50 * time.Millisecond
 	backoffMost  = time.Second // after its return, storage has all within seconds
 	storeTimeout = 60 * time.Second
