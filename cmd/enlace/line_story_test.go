@@ -274,8 +274,8 @@ func TestBindingsLearnWithoutTheDatabase(t *testing.T) {
 	from := func(station, port string) string {
 		return `User-Name = "pppoe-1", User-Password = "word", Calling-Station-Id = "` + station + `", NAS-Port-Id = "` + port + `"`
 	}
-	s.wants(false, `User-Name = "pppoe-1", User-Password = "wrong"`)
 	s.eventually("the access is known", func() error {
+		s.wants(false, `User-Name = "pppoe-1", User-Password = "wrong"`)
 		if !strings.Contains(p.log.String(), "the PAP password does not match") {
 			return fmt.Errorf("it is not")
 		}
