@@ -81,7 +81,7 @@ var ownCollector = sync.OnceValue(func() bool {
 })
 
 const (
-	spareMost  = 512 << 20 // bytes of garbage that a heap may have where the machine has memory enough
+	spareMost  = 256 << 20 // bytes of garbage that a heap may have where the machine has memory enough
 	spareShare = 16        // and of the machine's memory one part in so many
 )
 
