@@ -118,9 +118,13 @@ func (l Lineage) begin(i int, r *Record, booted Boot) (Lineage, int, Change) {
 		return l, -1, Unchanged
 	}
 	s := opened(r)
-	// Strangers may begin in the same second; sessions of one key are told apart by when they began.
+	// Strangers may begin in the same second; sessions of one key are told apart, and stand in order, by when they began.
+	apart := time.Microsecond
+	if i < len(l) {
+		apart = -apart
+	}
 	for slices.ContainsFunc(l, func(o Session) bool { return o.StartedAt.Equal(s.StartedAt) }) {
-		s.StartedAt = s.StartedAt.Add(time.Microsecond)
+		s.StartedAt = s.StartedAt.Add(apart)
 	}
 	switch {
 	case !s.Open():

@@ -16,6 +16,7 @@ type copied struct {
 	table   string
 	columns string
 	fields  int
+	expect  int // rows, for the first to make room for
 	rows    int
 	row     array // all rows, one after the other: a field has the form of an array's element
 }
@@ -23,13 +24,16 @@ type copied struct {
 // copyHead is the start of PostgreSQL's binary COPY: signature, flags, length of the header's extension.
 const copyHead = "PGCOPY\n\xff\r\n\x00" + "\x00\x00\x00\x00" + "\x00\x00\x00\x00"
 
+// newCopy is a COPY of no rows yet; rows is how many may come.
 func newCopy(table, columns string, fields, rows int) *copied {
-	return &copied{table: table, columns: columns, fields: fields, row: array{b: append(make([]byte, 0, len(copyHead)+rows*400), copyHead...)}}
+	return &copied{table: table, columns: columns, fields: fields, expect: rows}
 }
 
 // next begins a row; its fields are put into what it returns.
 func (c *copied) next() *array {
-	c.rows++
+	if c.rows++; c.rows == 1 {
+		c.row.b = append(make([]byte, 0, len(copyHead)+c.expect*400), copyHead...)
+	}
 	c.row.b = binary.BigEndian.AppendUint16(c.row.b, uint16(c.fields))
 	return &c.row
 }

@@ -69,12 +69,12 @@ func (m *recent) trust(ctx context.Context, tx pgx.Tx, b *radius.Batch, devices 
 	if err != nil {
 		return err
 	}
+	doubted := map[nas.DeviceID]bool{}
 	for _, d := range devices {
 		if m.trusted[d] {
 			continue
 		}
-		m.distrust(d)
-		m.trusted[d] = true
+		doubted[d], m.trusted[d] = true, true
 		id := binary.BigEndian.AppendUint64(nil, uint64(d))
 		if err := claimStatement.run(ctx, tx, [][]byte{id, []byte(m.writer)}, nil); err != nil {
 			return err
@@ -82,10 +82,10 @@ func (m *recent) trust(ctx context.Context, tx pgx.Tx, b *radius.Batch, devices 
 	}
 	for i := range b.Records {
 		if r := &b.Records[i]; isBoot(*r) && m.trusted[r.Key.Device] {
-			m.distrust(r.Key.Device)
-			m.trusted[r.Key.Device] = false
+			doubted[r.Key.Device], m.trusted[r.Key.Device] = true, false
 		}
 	}
+	m.distrust(doubted)
 	return nil
 }
 
@@ -99,10 +99,14 @@ var (
 		on conflict (device_id) do update set writer = excluded.writer`}
 )
 
-func (m *recent) distrust(d nas.DeviceID) {
+// distrust forgets the sessions of devices.
+func (m *recent) distrust(devices map[nas.DeviceID]bool) {
+	if len(devices) == 0 {
+		return
+	}
 	for _, generation := range []map[nas.SessionKey]*kept{m.young, m.old} {
 		for key := range generation {
-			if key.Device == d {
+			if devices[key.Device] {
 				delete(generation, key)
 			}
 		}
