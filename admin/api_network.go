@@ -79,7 +79,7 @@ type deviceFieldsJSON struct {
 	Secret               string `json:"secret,omitempty" writeOnly:"true" doc:"Shared secret, 6 to 128 bytes; never shown. Absent in an update: kept"`
 	KeepOlderSecret      bool   `json:"keep_older_secret,omitempty" writeOnly:"true" doc:"With a new secret: the one it has now is accepted too, until it is dropped"`
 	DropOlderSecret      bool   `json:"drop_older_secret,omitempty" writeOnly:"true" doc:"The older secret is accepted no longer"`
-	Dialect              string `json:"dialect" enum:"mikrotik,accel-ppp,standard"`
+	Dialect              string `json:"dialect" doc:"Name of a dialect, such as mikrotik, accel-ppp or standard"`
 	CoA                  string `json:"coa,omitempty" doc:"Address and port of CoA- and Disconnect-Requests; absent: it cannot be told" example:"10.0.0.1:3799"`
 	NASIdentifier        string `json:"nas_identifier,omitempty"`
 	MessageAuthenticator string `json:"message_authenticator,omitempty" enum:"yes,auto,no" default:"auto"`
@@ -111,12 +111,12 @@ func (s *server) deviceJSONOf(d *nas.Device) deviceJSON {
 }
 
 // apply puts the fields on a device; an empty secret keeps the one it has.
-func (f *deviceFieldsJSON) apply(d *nas.Device) error {
+func (f *deviceFieldsJSON) apply(d *nas.Device, dialects *nas.Dialects) error {
 	var err error
 	if d.Source, err = parseSource(f.Source); err != nil {
 		return err
 	}
-	if d.CoA, err = parseCoA(f.CoA); err != nil {
+	if d.CoA, err = parseCoA(f.CoA, dialects.Named(f.Dialect)); err != nil {
 		return err
 	}
 	if d.Certificate, err = nas.CertificateIdentity(f.Certificate); err != nil {
@@ -227,7 +227,7 @@ func (s *server) devicesAPI(a huma.API) {
 	})
 	operation(s, a, "POST", "/devices", "create-device", "Record an access server", func(ctx context.Context, in *body[deviceFieldsJSON]) (*created[deviceJSON], error) {
 		var d nas.Device
-		err := in.Body.apply(&d)
+		err := in.Body.apply(&d, s.Dialects)
 		if err == nil {
 			err = s.Devices.CreateDevice(ctx, actorOf(ctx), s.Now(), &d)
 		}
@@ -253,7 +253,7 @@ func (s *server) devicesAPI(a huma.API) {
 	operation(s, a, "PUT", "/devices/{id}", "update-device", "Replace an access server's settings", func(ctx context.Context, in *update) (*body[deviceJSON], error) {
 		d, err := s.Devices.Device(ctx, nas.DeviceID(in.ID))
 		if err == nil {
-			err = in.Body.apply(&d)
+			err = in.Body.apply(&d, s.Dialects)
 		}
 		if err == nil {
 			err = s.Devices.UpdateDevice(ctx, actorOf(ctx), s.Now(), &d)

@@ -73,7 +73,7 @@ func formOfDevice(d *nas.Device) *form {
 }
 
 // deviceOf reads a device out of a form; an empty secret keeps the one it has.
-func deviceOf(f *form, d nas.Device) nas.Device {
+func deviceOf(f *form, d nas.Device, dialects *nas.Dialects) nas.Device {
 	var err error
 	d.Name, d.Dialect, d.NASIdentifier = f.get("name"), f.get("dialect"), f.get("nas_identifier")
 	d.MessageAuthenticator, d.LimitProxyState = nas.MessageAuthenticator(f.get("message_authenticator")), nas.LimitProxyState(f.get("limit_proxy_state"))
@@ -82,7 +82,7 @@ func deviceOf(f *form, d nas.Device) nas.Device {
 	d.InterimSeconds, d.CommandsPerSecond = f.number("interim_seconds", 300), f.number("commands_per_second", 50)
 	d.Source, err = parseSource(f.get("source"))
 	f.wrong(err)
-	d.CoA, err = parseCoA(f.get("coa"))
+	d.CoA, err = parseCoA(f.get("coa"), dialects.Named(d.Dialect))
 	f.wrong(err)
 	d.Certificate, err = nas.CertificateIdentity(f.get("certificate"))
 	f.wrong(err)
@@ -110,14 +110,19 @@ func parseSource(s string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// parseCoA reads address:port; an address alone gets the port of RFC 5176, and nothing is no address.
-func parseCoA(s string) (netip.AddrPort, error) {
+// parseCoA reads address:port; an address alone gets the port that the dialect's devices listen on, or that of RFC 5176.
+// Nothing is no address.
+func parseCoA(s string, dialect *nas.Dialect) (netip.AddrPort, error) {
 	s = strings.TrimSpace(s)
 	if s == "" {
 		return netip.AddrPort{}, nil
 	}
 	if a, err := netip.ParseAddr(s); err == nil {
-		return netip.AddrPortFrom(a, 3799), nil
+		port := uint16(3799)
+		if dialect != nil && dialect.CoAPort != 0 {
+			port = dialect.CoAPort
+		}
+		return netip.AddrPortFrom(a, port), nil
 	}
 	ap, err := netip.ParseAddrPort(s)
 	if err != nil {
@@ -131,7 +136,7 @@ func (s *server) createDevice(w http.ResponseWriter, r *http.Request, p *page) e
 	if err != nil {
 		return err
 	}
-	d := deviceOf(f, nas.Device{})
+	d := deviceOf(f, nas.Device{}, s.Dialects)
 	if f.err == nil {
 		err = s.Devices.CreateDevice(r.Context(), p.actor(), p.now, &d)
 	}
@@ -166,7 +171,7 @@ func (s *server) updateDevice(w http.ResponseWriter, r *http.Request, p *page) e
 	if err != nil {
 		return err
 	}
-	d := deviceOf(f, was)
+	d := deviceOf(f, was, s.Dialects)
 	if f.err == nil {
 		err = s.Devices.UpdateDevice(r.Context(), p.actor(), p.now, &d)
 	}
@@ -192,19 +197,17 @@ func (s *server) observeDeviceAnew(w http.ResponseWriter, r *http.Request, p *pa
 	return s.thenBack(w, r, p, s.Devices.ObserveAnew(r.Context(), p.actor(), p.now, number), p.T("What was seen of the access server is forgotten."), devicePath(number))
 }
 
-// dialects that there are, by name.
-func dialectChoices() []choice {
+// dialectChoices are the dialects that there are.
+func (p *page) dialectChoices() []choice {
 	var out []choice
-	for _, name := range []string{"mikrotik", "accel-ppp", "standard"} {
-		if d := nas.DialectByName(name); d != nil {
-			out = append(out, choice{d.Name, d.Title})
-		}
+	for _, d := range p.dialects.All() {
+		out = append(out, choice{d.Name, d.Title})
 	}
 	return out
 }
 
-func dialectTitle(name string) string {
-	if d := nas.DialectByName(name); d != nil {
+func (p *page) dialectTitle(name string) string {
+	if d := p.dialects.Named(name); d != nil {
 		return d.Title
 	}
 	return name

@@ -18,6 +18,7 @@ import (
 	"github.com/a-h/templ"
 
 	"enlace/contracts"
+	"enlace/nas"
 )
 
 // page is what every page knows of its request: who reads it, in which language, and what the clock says.
@@ -33,6 +34,8 @@ type page struct {
 	warn    []warning
 	said    *saying
 	clock   bool // the clock can be set
+
+	dialects *nas.Dialects
 }
 
 // warning is a banner that stays until what it warns of is gone.
@@ -99,7 +102,7 @@ func (s *server) staffOnly(h handler) http.Handler {
 }
 
 func (s *server) newPage(r *http.Request) *page {
-	p := &page{lang: languageOf(r), now: s.Now(), zone: s.Zone, path: r.URL.Path, back: r.URL.RequestURI(), version: s.Version, clock: s.SetClock != nil}
+	p := &page{lang: languageOf(r), now: s.Now(), zone: s.Zone, path: r.URL.Path, back: r.URL.RequestURI(), version: s.Version, clock: s.SetClock != nil, dialects: s.Dialects}
 	if c, err := r.Cookie(themeName); err == nil && (c.Value == "light" || c.Value == "dark") {
 		p.theme = c.Value
 	}

@@ -27,6 +27,7 @@ type Config struct {
 	Connections Connections
 	Usage       Usage
 	Devices     Devices
+	Dialects    *nas.Dialects
 	Directory   Directory
 	Refusals    Refusals
 	Staff       Staff
@@ -69,7 +70,7 @@ type server struct {
 
 // New is the HTTP handler of panel, API, /healthz and /metrics.
 func New(c Config) (http.Handler, error) {
-	if c.Contracts == nil || c.Billing == nil || c.Sessions == nil || c.Connections == nil || c.Usage == nil || c.Devices == nil || c.Directory == nil || c.Refusals == nil ||
+	if c.Contracts == nil || c.Billing == nil || c.Sessions == nil || c.Connections == nil || c.Usage == nil || c.Devices == nil || c.Dialects == nil || c.Directory == nil || c.Refusals == nil ||
 		c.Staff == nil || c.SignIns == nil || c.Disconnect == nil || c.Now == nil || c.Zone == nil || c.Health == nil {
 		return nil, errors.New("admin: a required part is missing from the configuration")
 	}

@@ -25,7 +25,7 @@ type Device struct {
 	// Certificate is whose certificate makes a RadSec connection this device's: a DNS name or "sha256:" and the hexadecimal
 	// fingerprint, as CertificateIdentity writes them. Empty: it speaks no RadSec.
 	Certificate string
-	Dialect     string // name of a Dialect
+	Dialect     string // name of one of the Dialects
 	// CoA is where CoA- and Disconnect-Requests go. It is a setting, never guessed from packets: source address and
 	// NAS-IP-Address may both be unreachable. The zero value means that the device cannot be commanded.
 	CoA netip.AddrPort
@@ -43,6 +43,9 @@ type Device struct {
 	// IPv4Pool and DelegatedPool lend addresses and delegated prefixes to those who have none of their own; 0: the access
 	// server chooses.
 	IPv4Pool, DelegatedPool PoolID
+
+	API  API
+	Site Site
 }
 
 // MessageAuthenticator is a device's policy against forged Access-Requests (CVE-2024-3596, "BlastRADIUS").
@@ -79,8 +82,8 @@ func (d *Device) Validate() error {
 		return contracts.Invalidf("secret", "the device has that secret already")
 	case d.Certificate != "" && !isIdentity(d.Certificate):
 		return contracts.Invalidf("certificate", "%q is neither a DNS name nor sha256: and 64 hexadecimal digits", d.Certificate)
-	case DialectByName(d.Dialect) == nil:
-		return contracts.Invalidf("dialect", "%q is not a known dialect", d.Dialect)
+	case d.Dialect == "" || len(d.Dialect) > 40:
+		return contracts.Invalidf("dialect", "a device speaks a dialect")
 	case d.CoA != (netip.AddrPort{}) && (!d.CoA.IsValid() || d.CoA.Port() == 0):
 		return contracts.Invalidf("coa", "a CoA address has an address and a port")
 	case d.MessageAuthenticator != RequireMA && d.MessageAuthenticator != LearnMA && d.MessageAuthenticator != OptionalMA:
@@ -92,7 +95,10 @@ func (d *Device) Validate() error {
 	case d.CommandsPerSecond < 1 || d.CommandsPerSecond > 10000:
 		return contracts.Invalidf("commands_per_second", "a command rate is 1 to 10000 a second")
 	}
-	return nil
+	if err := d.API.validate(); err != nil {
+		return err
+	}
+	return d.Site.validate()
 }
 
 // needsSecret is false for a device whose certificate is all it is known by.

@@ -14,39 +14,42 @@ import (
 // server knows by name, with the portal's address in WISPr-Redirection-URL. An attribute cannot be withdrawn by CoA
 // (RFC 5176 has no empty value), so a session leaves the garden by being given another filter, Garden.OpenFilter; where
 // none is configured it is disconnected and dials again.
-var standardDialect = &Dialect{
-	Name:  "standard",
-	Title: "RFC 2865 + WISPr",
-	Accept: func(s Service, g Garden) (radius.Attributes, error) {
-		p := &radius.Packet{}
-		if err := addStandardRates(p, s, g); err != nil {
-			return nil, err
-		}
-		if s.Outcome == contracts.OutcomeWalled {
-			if err := addStandardWall(p, g); err != nil {
+func standardDialect(g Garden) *Dialect {
+	return &Dialect{
+		Name:    "standard",
+		Title:   "RFC 2865 + WISPr",
+		CoAPort: 3799,
+		Can:     Abilities{Rates: true, Wall: g.Filter == "" || g.OpenFilter != ""},
+		Accept: func(s Service) (radius.Attributes, error) {
+			p := &radius.Packet{}
+			if err := addStandardRates(p, s, g); err != nil {
 				return nil, err
 			}
-		}
-		return p.Attributes, nil
-	},
-	Change: func(have contracts.Outcome, want Service, g Garden) (radius.Attributes, bool, error) {
-		p := &radius.Packet{}
-		if err := addStandardRates(p, want, g); err != nil {
-			return nil, false, err
-		}
-		switch {
-		case want.Outcome == contracts.OutcomeWalled:
-			return p.Attributes, true, addStandardWall(p, g)
-		case have == contracts.OutcomeFull || have == contracts.OutcomeReduced:
-			return p.Attributes, true, nil
-		case g.OpenFilter != "":
-			err := rfc2865.FilterID_AddString(p, g.OpenFilter)
-			return p.Attributes, true, err
-		case have == contracts.OutcomeWalled && g.Filter != "":
-			return nil, false, nil
-		}
-		return p.Attributes, true, nil
-	},
+			if s.Outcome == contracts.OutcomeWalled {
+				if err := addStandardWall(p, g); err != nil {
+					return nil, err
+				}
+			}
+			return p.Attributes, nil
+		},
+		Change: func(have contracts.Outcome, want Service) ([]radius.Attributes, bool, error) {
+			p := &radius.Packet{}
+			if err := addStandardRates(p, want, g); err != nil {
+				return nil, false, err
+			}
+			switch {
+			case want.Outcome == contracts.OutcomeWalled:
+				return inOne(p, addStandardWall(p, g))
+			case have == contracts.OutcomeFull || have == contracts.OutcomeReduced:
+				return inOne(p, nil)
+			case g.OpenFilter != "":
+				return inOne(p, rfc2865.FilterID_AddString(p, g.OpenFilter))
+			case have == contracts.OutcomeWalled && g.Filter != "":
+				return nil, false, nil
+			}
+			return inOne(p, nil)
+		},
+	}
 }
 
 func addStandardRates(p *radius.Packet, s Service, g Garden) error {

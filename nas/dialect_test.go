@@ -86,7 +86,7 @@ func TestAcceptSaysTheGoldenStrings(t *testing.T) {
 		{"standard", garden(), reduced, "WISPr-Bandwidth-Max-Up=25000000 WISPr-Bandwidth-Max-Down=50000000"},
 		{"standard", garden(), walled, "WISPr-Bandwidth-Max-Up=1000000 WISPr-Bandwidth-Max-Down=1000000 Filter-Id=enlace-walled WISPr-Redirection-URL=http://pay.example/"},
 	} {
-		attrs, err := nas.DialectByName(c.dialect).Accept(c.service, c.garden)
+		attrs, err := nas.NewDialects(c.garden).Named(c.dialect).Accept(c.service)
 		if err != nil {
 			t.Errorf("%s %s: %v", c.dialect, c.service, err)
 		} else if got := text(t, attrs); got != c.want {
@@ -107,7 +107,7 @@ func TestRatesThatAreNotRound(t *testing.T) {
 		{"accel-ppp", 64_001, 10_000_000_000, "Filter-Id=65/10000000"},
 	} {
 		s := nas.Service{Outcome: contracts.OutcomeFull, Profile: contracts.Profile{DownBps: c.down, UpBps: c.up}}
-		attrs, err := nas.DialectByName(c.dialect).Accept(s, garden())
+		attrs, err := nas.NewDialects(garden()).Named(c.dialect).Accept(s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,20 +119,20 @@ func TestRatesThatAreNotRound(t *testing.T) {
 
 func TestWhatADialectCannotSayIsRefused(t *testing.T) {
 	ten := nas.Service{Outcome: contracts.OutcomeFull, Profile: contracts.Profile{DownBps: 10e9, UpBps: 10e9}}
-	if _, err := nas.DialectByName("standard").Accept(ten, garden()); err == nil || !strings.Contains(err.Error(), "4294967295") {
+	if _, err := nas.NewDialects(garden()).Named("standard").Accept(ten); err == nil || !strings.Contains(err.Error(), "4294967295") {
 		t.Errorf("10 Gbit/s in 32 bits: %v", err)
 	}
-	if _, err := nas.Plan(nas.DialectByName("standard"), 0, ten, garden()); err == nil {
+	if _, err := nas.Plan(nas.NewDialects(garden()).Named("standard"), 0, ten); err == nil {
 		t.Error("10 Gbit/s in 32 bits by CoA is not refused")
 	}
-	for _, d := range nas.Dialects {
-		if _, err := d.Accept(reject, garden()); err == nil {
+	for _, d := range nas.NewDialects(garden()).All() {
+		if _, err := d.Accept(reject); err == nil {
 			t.Errorf("%s says REJECT in an Access-Accept", d.Name)
 		}
-		if _, err := d.Accept(nas.Service{Outcome: contracts.OutcomeFull}, garden()); err == nil {
+		if _, err := d.Accept(nas.Service{Outcome: contracts.OutcomeFull}); err == nil {
 			t.Errorf("%s says a rate of nothing, which means no limit", d.Name)
 		}
-		if _, err := nas.Plan(d, 0, nas.Service{}, garden()); err == nil {
+		if _, err := nas.Plan(d, 0, nas.Service{}); err == nil {
 			t.Errorf("%s plans for no outcome at all", d.Name)
 		}
 	}
@@ -181,14 +181,14 @@ func TestPlan(t *testing.T) {
 		{"standard", noOpen, walled.Digest(), full, "disconnect"},
 		{"standard", noOpen, full.Digest(), walled, "coa " + up + "1000000" + down + "1000000 Filter-Id=enlace-walled WISPr-Redirection-URL=http://pay.example/"},
 	} {
-		cmd, err := nas.Plan(nas.DialectByName(c.dialect), c.have, c.want, c.garden)
+		cmd, err := nas.Plan(nas.NewDialects(c.garden).Named(c.dialect), c.have, c.want)
 		if err != nil {
 			t.Errorf("%s %s: %v", c.dialect, c.want, err)
 			continue
 		}
 		got := string(cmd.Method)
-		if len(cmd.Attrs) > 0 {
-			got += " " + text(t, cmd.Attrs)
+		for _, step := range cmd.Steps {
+			got += " " + text(t, step)
 		}
 		if got != c.says {
 			t.Errorf("%s %s -> %s\n got %q\nwant %q", c.dialect, c.have.Outcome(), c.want, got, c.says)
@@ -256,14 +256,14 @@ func FuzzParseCookie(f *testing.F) {
 // The attribute numbers above are written out so that they do not come from the library that the dialects use; this
 // holds the two together.
 func TestAccessorsAgree(t *testing.T) {
-	attrs, err := nas.DialectByName("mikrotik").Accept(walled, garden())
+	attrs, err := nas.NewDialects(garden()).Named("mikrotik").Accept(walled)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := mikrotik.MikrotikAddressList_GetString(&radius.Packet{Attributes: attrs}); got != "enlace-walled" {
 		t.Errorf("Mikrotik-Address-List is %q", got)
 	}
-	attrs, err = nas.DialectByName("standard").Accept(full, garden())
+	attrs, err = nas.NewDialects(garden()).Named("standard").Accept(full)
 	if err != nil {
 		t.Fatal(err)
 	}

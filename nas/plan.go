@@ -17,17 +17,17 @@ const (
 	Disconnect Method = "disconnect" // Disconnect-Request (RFC 5176, section 2.1); the next login brings the service
 )
 
-// Command is what a session's access server is to be told. Attrs are the change itself, without the attributes that
+// Command is what a session's access server is to be told. Steps are the change itself, without the attributes that
 // name the session; a Disconnect has none.
 type Command struct {
 	Method Method
-	Attrs  radius.Attributes
+	Steps  []radius.Attributes // CoA-Requests, each sent once the one before is acknowledged
 }
 
 // Plan is the command that brings a session to the service wanted. have is the digest of what is applied, 0 when that
 // is unknown: then the command is given in any case, because applying a service twice does no harm. The error says that
 // the dialect cannot carry the service.
-func Plan(d *Dialect, have Digest, want Service, g Garden) (Command, error) {
+func Plan(d *Dialect, have Digest, want Service) (Command, error) {
 	switch {
 	case want.Outcome == contracts.OutcomeReject:
 		return Command{Method: Disconnect}, nil
@@ -36,14 +36,14 @@ func Plan(d *Dialect, have Digest, want Service, g Garden) (Command, error) {
 	case have != 0 && have == want.Digest():
 		return Command{}, nil
 	}
-	attrs, ok, err := d.Change(have.Outcome(), want, g)
+	steps, ok, err := d.Change(have.Outcome(), want)
 	if err != nil {
 		return Command{}, fmt.Errorf("saying %s in dialect %s: %w", want, d.Name, err)
 	}
 	if !ok {
 		return Command{Method: Disconnect}, nil
 	}
-	return Command{Method: CoA, Attrs: attrs}, nil
+	return Command{Method: CoA, Steps: steps}, nil
 }
 
 // Restores reports whether going from have to want lowers a restriction. Such commands overtake the others. From an

@@ -209,7 +209,7 @@ func (w *worker) encoded(dialect *nas.Dialect, g *grant) (attrs []byte, problem 
 	key := acceptKey{dialect, g.digest}
 	e, ok := w.accepts[key]
 	if !ok {
-		e = encode(dialect, g.service, w.door.garden)
+		e = encode(dialect, g.service)
 		if len(w.accepts) >= maxAccepts {
 			clear(w.accepts)
 		}
@@ -231,11 +231,11 @@ type acceptBytes struct {
 	problem string
 }
 
-func encode(dialect *nas.Dialect, s nas.Service, g nas.Garden) (e acceptBytes) {
+func encode(dialect *nas.Dialect, s nas.Service) (e acceptBytes) {
 	if dialect == nil {
 		return acceptBytes{problem: "the device's dialect is not known"}
 	}
-	attrs, err := dialect.Accept(s, g)
+	attrs, err := dialect.Accept(s)
 	if err != nil {
 		return acceptBytes{problem: fmt.Sprintf("the dialect %s cannot say %s: %v", dialect.Name, s, err)}
 	}

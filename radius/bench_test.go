@@ -189,7 +189,7 @@ func BenchmarkDirectoryLookup(b *testing.B) {
 }
 
 func BenchmarkDeviceLookup(b *testing.B) {
-	t := NewDeviceTable([]nas.Device{doorDevice()})
+	t := NewDeviceTable(nas.NewDialects(nas.DefaultGarden()), []nas.Device{doorDevice()})
 	for b.Loop() {
 		if t.lookup(doorFrom.Addr()) == nil {
 			b.Fatal("lost")

@@ -13,8 +13,9 @@ import (
 
 // DeviceTable finds the access server that a packet comes from. It is read without locks and replaced whole.
 type DeviceTable struct {
-	set     sync.Mutex // one Set at a time
-	current atomic.Pointer[deviceSnapshot]
+	dialects *nas.Dialects
+	set      sync.Mutex // one Set at a time
+	current  atomic.Pointer[deviceSnapshot]
 }
 
 type deviceSnapshot struct {
@@ -35,9 +36,9 @@ type device struct {
 	series  atomic.Pointer[deviceSeries]
 }
 
-// NewDeviceTable is a table of the given devices.
-func NewDeviceTable(devices []nas.Device) *DeviceTable {
-	t := &DeviceTable{}
+// NewDeviceTable is a table of the given devices, which speak dialects of that set.
+func NewDeviceTable(dialects *nas.Dialects, devices []nas.Device) *DeviceTable {
+	t := &DeviceTable{dialects: dialects}
 	t.current.Store(&deviceSnapshot{})
 	t.Set(devices)
 	return t
@@ -52,7 +53,7 @@ func (t *DeviceTable) Set(devices []nas.Device) {
 	next := &deviceSnapshot{exact: make(map[netip.Addr]*device, len(devices)), byID: make(map[nas.DeviceID]*device, len(devices)),
 		byCertificate: map[string]*device{}}
 	for _, n := range devices {
-		d := newDevice(n, old.byID[n.ID])
+		d := newDevice(n, t.dialects, old.byID[n.ID])
 		next.byID[d.ID] = d
 		if d.Certificate != "" {
 			next.byCertificate[d.Certificate] = d.overRadSec()
@@ -66,9 +67,9 @@ func (t *DeviceTable) Set(devices []nas.Device) {
 }
 
 // newDevice works out what packets need; was is the same device under its former settings, or nil.
-func newDevice(n nas.Device, was *device) *device {
+func newDevice(n nas.Device, dialects *nas.Dialects, was *device) *device {
 	n.Source = unmapPrefix(n.Source)
-	d := &device{Device: n, secret: newSecret(n.Secret), dialect: nas.DialectByName(n.Dialect)}
+	d := &device{Device: n, secret: newSecret(n.Secret), dialect: dialects.Named(n.Dialect)}
 	if was != nil && was.Observed.Since.Equal(n.Observed.Since) && n.SharesSecret(&was.Device) {
 		d.watch = was.watch
 		d.watch.rest(n.Observed)

@@ -94,7 +94,7 @@ func TestDeviceTable(t *testing.T) {
 	dev := func(id nas.DeviceID, source string) nas.Device {
 		return nas.Device{ID: id, Name: source, Source: netip.MustParsePrefix(source), Secret: []byte("secret"), Dialect: "standard"}
 	}
-	table := NewDeviceTable([]nas.Device{dev(1, "10.0.0.0/8"), dev(2, "10.1.0.0/16"), dev(3, "10.1.1.1/32"), dev(4, "2001:db8::/32"),
+	table := NewDeviceTable(nas.NewDialects(nas.DefaultGarden()), []nas.Device{dev(1, "10.0.0.0/8"), dev(2, "10.1.0.0/16"), dev(3, "10.1.1.1/32"), dev(4, "2001:db8::/32"),
 		dev(5, "2001:db8::1/128"), dev(6, "::ffff:192.0.2.0/120"), dev(7, "fe80::1/128")})
 	for addr, want := range map[string]nas.DeviceID{"10.9.9.9": 1, "10.1.9.9": 2, "10.1.1.1": 3, "::ffff:10.1.1.1": 3, "::ffff:10.9.9.9": 1,
 		"2001:db8::2": 4, "2001:db8::1": 5, "192.0.2.77": 6, "fe80::1%eth0": 7, "11.0.0.1": 0, "::1": 0} {

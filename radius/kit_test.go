@@ -73,7 +73,7 @@ func doorDevice() nas.Device {
 
 func doorConfig() Config {
 	return Config{
-		Devices: NewDeviceTable([]nas.Device{doorDevice()}), Directory: doorDirectory(), Garden: nas.DefaultGarden(),
+		Devices: NewDeviceTable(nas.NewDialects(nas.DefaultGarden()), []nas.Device{doorDevice()}), Directory: doorDirectory(), Garden: nas.DefaultGarden(),
 		Now: func() time.Time { return doorNow }, Log: zerolog.Nop(), Metrics: prometheus.NewRegistry(),
 	}
 }

@@ -332,7 +332,8 @@ func TestAddressesOnTheWire(t *testing.T) {
 			c := doorConfig()
 			device := doorDevice()
 			device.Dialect = test.dialect
-			c.Devices, c.Garden.Pool = NewDeviceTable([]nas.Device{device}), test.pool
+			c.Garden.Pool = test.pool
+			c.Devices = NewDeviceTable(nas.NewDialects(c.Garden), []nas.Device{device})
 			s := lined(c.Directory, 301, "sol", "word", contracts.Line{Addresses: own})
 			s.Windows[0].Outcome = test.outcome
 			w := newHandler(t, c)

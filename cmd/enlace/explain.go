@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -130,6 +132,7 @@ func (c *explainCmd) Run(ctx context.Context, cfg *Config, out io.Writer) error 
 
 // explain joins what the contract says with what an access server would be told.
 func explain(d *contracts.Dossier, days []contracts.DayUsage, login string, access contracts.AccessID, at time.Time, garden nas.Garden, lang contracts.Language) explained {
+	dialects := nas.NewDialects(garden)
 	x := contracts.Explain(d.Contract, d.Facts, d.Rules, at, lang)
 	s := x.Span
 	u := contracts.UsageAt(d, s, days, at, lang)
@@ -157,8 +160,8 @@ func explain(d *contracts.Dossier, days []contracts.DayUsage, login string, acce
 		}
 	}
 	if e.Outcome != contracts.OutcomeReject {
-		for _, dialect := range nas.Dialects {
-			attrs, err := dialect.Accept(service, garden)
+		for _, dialect := range dialects.All() {
+			attrs, err := dialect.Accept(service)
 			if err != nil {
 				e.Replies[dialect.Name] = []string{err.Error()}
 				continue
@@ -192,9 +195,9 @@ func (e *explained) write(out io.Writer, zone *time.Location) error {
 		fmt.Fprintf(out, "  %s\n", line)
 	}
 	w := tabwriter.NewWriter(out, 2, 2, 2, ' ', 0)
-	for _, dialect := range nas.Dialects {
-		for i, line := range e.Replies[dialect.Name] {
-			name := dialect.Name
+	for _, dialect := range slices.Sorted(maps.Keys(e.Replies)) {
+		for i, line := range e.Replies[dialect] {
+			name := dialect
 			if i > 0 {
 				name = ""
 			}

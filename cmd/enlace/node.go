@@ -38,11 +38,11 @@ type stores struct {
 	sessions  *radiuspg.Store
 }
 
-func newStores(db *database, s *sealer) stores {
+func newStores(db *database, s *sealer, dialects *nas.Dialects) stores {
 	return stores{
 		contracts: &contractspg.Store{Pool: db.pool, Sealer: s},
 		billing:   &billingpg.Store{Pool: db.pool},
-		devices:   &naspg.Store{Pool: db.pool, Sealer: s},
+		devices:   &naspg.Store{Pool: db.pool, Sealer: s, Dialects: dialects},
 		sessions:  radiuspg.NewStore(db.pool),
 	}
 }
@@ -53,6 +53,7 @@ type node struct {
 	log        zerolog.Logger
 	clock      *clock
 	metrics    *prometheus.Registry
+	dialects   *nas.Dialects
 	db         *database
 	stores     stores
 	listener   net.Listener
@@ -80,7 +81,7 @@ func newNode(ctx context.Context, c *Config, log zerolog.Logger) (_ *node, err e
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	n := &node{cfg: c, log: log, metrics: prometheus.NewRegistry(), sessions: radius.NewSessions(), loaded: make(chan struct{})}
+	n := &node{cfg: c, log: log, metrics: prometheus.NewRegistry(), dialects: nas.NewDialects(c.garden()), sessions: radius.NewSessions(), loaded: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			n.close()
@@ -108,7 +109,7 @@ func newNode(ctx context.Context, c *Config, log zerolog.Logger) (_ *node, err e
 	if n.db, err = newDatabase(ctx, c, log); err != nil {
 		return nil, err
 	}
-	n.stores = newStores(n.db, sealer)
+	n.stores = newStores(n.db, sealer, n.dialects)
 	n.snapshots = n.newSnapshots(sealer)
 	if err := n.prepare(); err != nil {
 		return nil, err
@@ -145,7 +146,7 @@ func (n *node) openDoor() (err error) {
 	if n.accounting, err = radius.NewAccounting(n.journal, n.sessions, n.log, n.metrics); err != nil {
 		return err
 	}
-	n.projection = &projection{directory: radius.NewDirectory(), table: radius.NewDeviceTable(nil), sessions: n.sessions, now: n.clock.Now,
+	n.projection = &projection{directory: radius.NewDirectory(), table: radius.NewDeviceTable(n.dialects, nil), sessions: n.sessions, now: n.clock.Now,
 		keepPast: n.clock.settable, log: n.log}
 	n.projection.usage = newUsage(n.projection.directory, n.clock.Now, n.log, n.metrics)
 	n.sessions.Grown = n.projection.usage.seen
@@ -196,7 +197,7 @@ func (n *node) prepare() (err error) {
 		}))
 	n.commands = newCommandLog(n.stores.devices, n.log, n.metrics)
 	n.reconciler = control.New(control.Config{
-		Device: p.device, Desired: p.desired(n.cfg.garden()), Record: n.commands.add, Garden: n.cfg.garden(), Now: n.clock.Now,
+		Device: p.device, Desired: p.desired(n.cfg.garden()), Record: n.commands.add, Dialects: n.dialects, Now: n.clock.Now,
 		SetApplied: n.setApplied, Gone: func(key nas.SessionKey, start time.Time) { n.limiter.Gone(key, start) }, Retry: n.cfg.CoARetry, Log: n.log, Metrics: n.metrics,
 	})
 	p.changed, p.kick = n.reconciler.Changed, n.reconciler.Kick

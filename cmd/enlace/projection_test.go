@@ -123,7 +123,7 @@ func (h *shop) follow(now string) *follower {
 	cl, err := newClock(saoPaulo(now).Format(time.RFC3339))
 	h.must(err)
 	f := &follower{clock: cl, told: make(chan string, 1000)}
-	f.projection = &projection{contracts: h.store, devices: h.devices, directory: radius.NewDirectory(), table: radius.NewDeviceTable(nil),
+	f.projection = &projection{contracts: h.store, devices: h.devices, directory: radius.NewDirectory(), table: radius.NewDeviceTable(nas.NewDialects(nas.DefaultGarden()), nil),
 		now: cl.Now, log: zerolog.Nop(),
 		changed: func(_ contracts.AccessID, login string) {
 			select {

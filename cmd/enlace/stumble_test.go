@@ -53,7 +53,7 @@ func (h *shop) still(now string) (p *projection, kicks *int) {
 	cl, err := newClock(saoPaulo(now).Format(time.RFC3339))
 	h.must(err)
 	kicks = new(int)
-	p = &projection{contracts: h.store, devices: h.devices, directory: radius.NewDirectory(), table: radius.NewDeviceTable(nil),
+	p = &projection{contracts: h.store, devices: h.devices, directory: radius.NewDirectory(), table: radius.NewDeviceTable(nas.NewDialects(nas.DefaultGarden()), nil),
 		now: cl.Now, keepPast: cl.settable, log: zerolog.Nop(), changed: func(contracts.AccessID, string) {}, kick: func() { *kicks++ }}
 	p.usage = h.usage(p.directory, cl.Now, p.changed)
 	_, err = p.load(h.ctx)

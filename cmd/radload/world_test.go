@@ -76,7 +76,7 @@ func newWorld(t *testing.T) *world {
 	}
 	door, err := radius.New(radius.Config{
 		AuthAddrs: []string{"127.0.0.1:0"}, AcctAddrs: []string{"127.0.0.1:0"}, Directory: directory, Sink: sink, Garden: nas.DefaultGarden(),
-		Devices: radius.NewDeviceTable([]nas.Device{{ID: 1, Name: "bras", Source: netip.MustParsePrefix("127.0.0.1/32"), Secret: []byte(worldSecret),
+		Devices: radius.NewDeviceTable(nas.NewDialects(nas.DefaultGarden()), []nas.Device{{ID: 1, Name: "bras", Source: netip.MustParsePrefix("127.0.0.1/32"), Secret: []byte(worldSecret),
 			Dialect: "mikrotik", MessageAuthenticator: nas.RequireMA, InterimSeconds: 300, CommandsPerSecond: 50}}),
 		Now: time.Now, Log: zerolog.Nop(), Metrics: w.metrics,
 	})

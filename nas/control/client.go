@@ -123,6 +123,20 @@ func (p *peer) exchange(ctx context.Context, code radius.Code, attrs radius.Attr
 	return answer{}, attempts, errTimeout
 }
 
+// exchangeAll sends packets one after the other, each once the one before is acknowledged, and returns the answer to the
+// last that was sent, and how many datagrams were.
+func (p *peer) exchangeAll(ctx context.Context, code radius.Code, packets []radius.Attributes, secret []byte, retry []time.Duration) (a answer, sent int, err error) {
+	for _, attrs := range packets {
+		var n int
+		a, n, err = p.exchange(ctx, code, attrs, secret, retry)
+		sent += n
+		if err != nil || !a.ack {
+			return a, sent, err
+		}
+	}
+	return a, sent, nil
+}
+
 func (p *peer) expect(id byte, replies chan []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

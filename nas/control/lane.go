@@ -2,8 +2,8 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
-	"net"
 	"strconv"
 	"sync"
 	"time"
@@ -11,7 +11,6 @@ import (
 	"golang.org/x/time/rate"
 	"layeh.com/radius"
 	"layeh.com/radius/rfc2865"
-	"layeh.com/radius/rfc2866"
 	"layeh.com/radius/rfc2869"
 
 	"enlace/nas"
@@ -150,7 +149,7 @@ func (l *lane) run(ctx context.Context) {
 		flying.Go(func() {
 			defer func() { <-room }()
 			l.r.metrics.inFlight.Inc()
-			a, attempts, err := peer.exchange(ctx, job.code, job.attrs, dev.Secret, l.r.cfg.Retry)
+			a, attempts, err := peer.exchangeAll(ctx, job.code, job.packets, dev.Secret, l.r.cfg.Retry)
 			l.r.metrics.inFlight.Dec()
 			l.r.complete(job, a, attempts, err)
 		})
@@ -173,7 +172,8 @@ type job struct {
 	probe bool      // nothing follows but what Error-Cause 503 says
 	rec   nas.CommandRecord
 	code  radius.Code
-	attrs radius.Attributes
+	// packets are sent one after the other, each once the one before is acknowledged.
+	packets []radius.Attributes
 }
 
 // take picks the next session and plans its command; nil when, after all, there is nothing to send.
@@ -224,7 +224,12 @@ func (l *lane) take(dev *nas.Device) *job {
 		j.since = s.since
 	}
 	j.rec.SentAt = j.rec.RequestedAt
-	j.attrs = append(identify(s, dev), cmd.Attrs...)
+	for _, step := range cmd.Steps {
+		j.packets = append(j.packets, append(r.identify(s, dev), step...))
+	}
+	if len(j.packets) == 0 {
+		j.packets = []radius.Attributes{r.identify(s, dev)}
+	}
 	s.busy, s.awaiting = true, nil
 	r.cfg.Record(j.rec)
 	return j
@@ -241,15 +246,15 @@ func (r *Reconciler) plan(s *session, dev *nas.Device) (nas.Command, error) {
 	case s.instead != 0 && s.instead == s.want.Digest():
 		return nas.Command{Method: nas.Disconnect}, nil
 	}
-	d := nas.DialectByName(dev.Dialect)
+	d := r.cfg.Dialects.Named(dev.Dialect)
 	if d == nil {
-		d = nas.DialectByName("standard")
+		return nas.Command{}, fmt.Errorf("the dialect %q is not known", dev.Dialect)
 	}
 	have := s.applied
 	if !s.differs {
 		have = 0 // to be told again what it has
 	}
-	return nas.Plan(d, have, s.want, r.cfg.Garden)
+	return nas.Plan(d, have, s.want)
 }
 
 // newRecord begins the record of a session's command.
@@ -264,15 +269,14 @@ func (r *Reconciler) newRecord(s *session, m nas.Method) nas.CommandRecord {
 	return rec
 }
 
-// identify names the session with attributes that every dialect has been seen to match (RFC 5176, section 3). All of
-// them must match, so what a device may know differently, such as its own address, is left out. The Event-Timestamp is
-// by the real clock: devices compare it with theirs.
-func identify(s *session, dev *nas.Device) radius.Attributes {
+// identify names the session, and the device where it has a NAS-Identifier. The Event-Timestamp is by the real clock:
+// devices compare it with theirs.
+func (r *Reconciler) identify(s *session, dev *nas.Device) radius.Attributes {
 	p := &radius.Packet{}
-	p.Add(rfc2865.UserName_Type, radius.Attribute(s.Login))
-	p.Add(rfc2866.AcctSessionID_Type, radius.Attribute(s.Key.ID))
-	if ip := s.FramedIP.Unmap(); ip.Is4() {
-		_ = rfc2865.FramedIPAddress_Add(p, net.IP(ip.AsSlice()))
+	if d := r.cfg.Dialects.Named(dev.Dialect); d != nil {
+		p.Attributes = d.Names(s.Session)
+	} else {
+		p.Attributes = nas.IdentifySession(s.Session)
 	}
 	if dev.NASIdentifier != "" {
 		p.Add(rfc2865.NASIdentifier_Type, radius.Attribute(dev.NASIdentifier))

@@ -33,10 +33,10 @@ type Config struct {
 	// It may call the Reconciler. May be nil.
 	Gone func(key nas.SessionKey, start time.Time)
 
-	Garden  nas.Garden
-	Now     func() time.Time
-	Log     zerolog.Logger
-	Metrics prometheus.Registerer // nil: not registered
+	Dialects *nas.Dialects
+	Now      func() time.Time
+	Log      zerolog.Logger
+	Metrics  prometheus.Registerer // nil: not registered
 
 	Retry []time.Duration // how long each attempt of a command is waited for; default 2, 4, 8 s
 	// Evidence is how long after an acknowledged Disconnect accounting for the session means that it was not obeyed;

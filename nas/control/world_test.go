@@ -83,7 +83,7 @@ func newWorld(t testing.TB, dialect string, settings ...setting) *world {
 	}
 	cc := control.Config{
 		Device:  func(id nas.DeviceID) (*nas.Device, bool) { return w.device.Load(), id == deviceID },
-		Desired: w.want, SetApplied: w.setApplied, Record: w.record, Garden: nas.DefaultGarden(), Now: w.clock,
+		Desired: w.want, SetApplied: w.setApplied, Record: w.record, Dialects: nas.NewDialects(nas.DefaultGarden()), Now: w.clock,
 		Log: zerolog.Nop(), Metrics: w.registry,
 		Retry:    []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond},
 		Evidence: 50 * time.Millisecond, Backoff: 50 * time.Millisecond,
@@ -165,7 +165,7 @@ func (w *world) accept(dialect, login string) radius.Attributes {
 	if w.accepting != nil {
 		w.accepting(login)
 	}
-	attrs, err := nas.DialectByName(dialect).Accept(s, nas.DefaultGarden())
+	attrs, err := nas.NewDialects(nas.DefaultGarden()).Named(dialect).Accept(s)
 	if err != nil {
 		w.t.Error(err)
 	}

@@ -104,7 +104,7 @@ const keptCommands = 20_000
 // New starts an access server. Close ends it.
 func New(cfg Config) (*NAS, error) {
 	setDefaults(&cfg)
-	if nas.DialectByName(cfg.Dialect) == nil {
+	if nas.NewDialects(cfg.Garden).Named(cfg.Dialect) == nil {
 		return nil, fmt.Errorf("nastest: %q is not a known dialect", cfg.Dialect)
 	}
 	n := &NAS{

@@ -60,7 +60,7 @@ func start(t *testing.T, cfg nastest.Config, change ...func(*nastest.Responder))
 	r := &nastest.Responder{Secret: secret, Account: l.account,
 		Password: func(login string) (string, bool) { return "pw", login != "nobody" },
 		Accept: func(string) radius.Attributes {
-			attrs, err := nas.DialectByName(cfg.Dialect).Accept(full, nas.DefaultGarden())
+			attrs, err := nas.NewDialects(nas.DefaultGarden()).Named(cfg.Dialect).Accept(full)
 			if err != nil {
 				t.Error(err)
 			}

@@ -28,12 +28,14 @@ type Sealer interface {
 type Store struct {
 	Pool   *pgxpool.Pool
 	Sealer Sealer
+	// Dialects that a device may be given; nil: any.
+	Dialects *nas.Dialects
 }
 
 const deviceColumns = `id, name, source, secret_sealed, older_secret_sealed, certificate, dialect, coa_address, nas_identifier,
 	message_authenticator, limit_proxy_state, interim_seconds, commands_per_second, swap_octets, coalesce(ipv4_pool, 0), coalesce(delegated_pool, 0), observed_since, coalesce(signed, 0),
 	coalesce(unsigned, 0), last_unsigned, coalesce(unsigned_proxied, 0), last_unsigned_proxied, coalesce(signs, false),
-	coalesce(proxies_bare, false)`
+	coalesce(proxies_bare, false), short_name, model, pop, zone, latitude, longitude, api_address, api_user, api_password_sealed, api_certificate`
 
 // Devices is all devices that have not been retired, by name, with their secrets opened.
 func (s *Store) Devices(ctx context.Context) ([]nas.Device, error) {
@@ -90,13 +92,15 @@ func (s *Store) devices(ctx context.Context, q querier, where string, args ...an
 
 func (s *Store) scan(row pgx.CollectableRow) (nas.Device, error) {
 	var d nas.Device
-	var sealed, older []byte
-	var coa string
+	var sealed, older, apiPassword []byte
+	var coa, api string
+	var latitude, longitude *float64
 	var lastUnsigned, lastProxied *time.Time
 	o := &d.Observed
 	err := row.Scan(&d.ID, &d.Name, &d.Source, &sealed, &older, &d.Certificate, &d.Dialect, &coa, &d.NASIdentifier,
 		&d.MessageAuthenticator, &d.LimitProxyState, &d.InterimSeconds, &d.CommandsPerSecond, &d.SwapOctets, &d.IPv4Pool, &d.DelegatedPool, &o.Since, &o.Signed,
-		&o.Unsigned, &lastUnsigned, &o.UnsignedProxied, &lastProxied, &o.Signs, &o.ProxiesBare)
+		&o.Unsigned, &lastUnsigned, &o.UnsignedProxied, &lastProxied, &o.Signs, &o.ProxiesBare,
+		&d.Site.ShortName, &d.Site.Model, &d.Site.POP, &d.Site.Zone, &latitude, &longitude, &api, &d.API.User, &apiPassword, &d.API.Certificate)
 	if err != nil {
 		return d, err
 	}
@@ -115,13 +119,26 @@ func (s *Store) scan(row pgx.CollectableRow) (nas.Device, error) {
 			return d, fmt.Errorf("the CoA address of device %q: %w", d.Name, err)
 		}
 	}
+	if latitude != nil && longitude != nil {
+		d.Site.Place = &nas.Coordinates{Latitude: *latitude, Longitude: *longitude}
+	}
+	if api != "" {
+		if d.API.Addr, err = netip.ParseAddrPort(api); err != nil {
+			return d, fmt.Errorf("the API address of device %q: %w", d.Name, err)
+		}
+	}
+	if apiPassword != nil {
+		if d.API.Password, err = s.Sealer.Open(apiPassword); err != nil {
+			return d, fmt.Errorf("opening the API password of device %q: %w", d.Name, err)
+		}
+	}
 	return d, nil
 }
 
 // CreateDevice adds a device and sets its ID. The error is Invalid, or Conflict when the name or the source is another
 // device's.
 func (s *Store) CreateDevice(ctx context.Context, actor string, now time.Time, d *nas.Device) error {
-	if err := validate(d); err != nil {
+	if err := s.validate(d); err != nil {
 		return err
 	}
 	var id nas.DeviceID
@@ -137,7 +154,10 @@ func (s *Store) CreateDevice(ctx context.Context, actor string, now time.Time, d
 			d.Name, d.Source, s.Sealer.Seal(d.Secret), s.sealOlder(d), d.Certificate, d.Dialect, coaText(d.CoA),
 			d.NASIdentifier, string(d.MessageAuthenticator), string(d.LimitProxyState), d.InterimSeconds,
 			d.CommandsPerSecond, now, d.SwapOctets, int64(d.IPv4Pool), int64(d.DelegatedPool)).Scan(&id)
-		return id, err
+		if err != nil {
+			return 0, err
+		}
+		return id, s.saveSite(ctx, tx, id, d)
 	})
 	if err == nil {
 		d.ID = id
@@ -145,7 +165,8 @@ func (s *Store) CreateDevice(ctx context.Context, actor string, now time.Time, d
 	return err
 }
 
-// UpdateDevice changes a device that has not been retired. An empty secret leaves the one it has. A device that is given
+// UpdateDevice changes a device that has not been retired. An empty secret leaves the one it has, and so does
+// an empty password of its API. A device that is given
 // a secret which shares nothing with those it had is observed anew. The error is Invalid, NotFound, or Conflict.
 func (s *Store) UpdateDevice(ctx context.Context, actor string, now time.Time, d *nas.Device) error {
 	return s.act(ctx, actor, now, "device.update", d, func(tx pgx.Tx) (nas.DeviceID, error) {
@@ -157,7 +178,10 @@ func (s *Store) UpdateDevice(ctx context.Context, actor string, now time.Time, d
 		if len(changed.Secret) == 0 {
 			changed.Secret = old.Secret
 		}
-		if err := validate(&changed); err != nil {
+		if changed.API.Known() && len(changed.API.Password) == 0 {
+			changed.API.Password = old.API.Password
+		}
+		if err := s.validate(&changed); err != nil {
 			return 0, err
 		}
 		if err := checkPools(ctx, tx, d); err != nil {
@@ -172,11 +196,33 @@ func (s *Store) UpdateDevice(ctx context.Context, actor string, now time.Time, d
 			int64(d.ID), d.Name, d.Source, s.Sealer.Seal(changed.Secret), s.sealOlder(&changed), d.Certificate, d.Dialect,
 			coaText(d.CoA), d.NASIdentifier, string(d.MessageAuthenticator), string(changed.LimitProxyState),
 			d.InterimSeconds, d.CommandsPerSecond, d.SwapOctets, int64(d.IPv4Pool), int64(d.DelegatedPool))
+		if err == nil {
+			err = s.saveSite(ctx, tx, d.ID, &changed)
+		}
 		if err == nil && !changed.SharesSecret(&old) {
 			err = observeAnew(ctx, tx, d.ID, now)
 		}
 		return d.ID, err
 	})
+}
+
+// saveSite stores what a device is, where it stands and how its API is reached.
+func (s *Store) saveSite(ctx context.Context, tx pgx.Tx, id nas.DeviceID, d *nas.Device) error {
+	var latitude, longitude *float64
+	if d.Site.Place != nil {
+		latitude, longitude = &d.Site.Place.Latitude, &d.Site.Place.Longitude
+	}
+	var password []byte
+	if len(d.API.Password) > 0 {
+		password = s.Sealer.Seal(d.API.Password)
+	}
+	_, err := tx.Exec(ctx, `
+		update device set short_name = $2, model = $3, pop = $4, zone = $5, latitude = $6, longitude = $7,
+			api_address = $8, api_user = $9, api_password_sealed = $10, api_certificate = $11
+		where id = $1`,
+		int64(id), d.Site.ShortName, d.Site.Model, d.Site.POP, d.Site.Zone, latitude, longitude,
+		coaText(d.API.Addr), d.API.User, password, d.API.Certificate)
+	return err
 }
 
 // ObserveAnew forgets what was seen of a device and what was learned from it, as after its replacement by one that does
@@ -215,6 +261,7 @@ func (s *Store) act(ctx context.Context, actor string, now time.Time, act string
 		"nas_identifier": d.NASIdentifier, "message_authenticator": d.MessageAuthenticator,
 		"limit_proxy_state": d.LimitProxyState, "certificate": d.Certificate, "older_secret_accepted": d.OlderSecret != nil,
 		"interim_seconds": d.InterimSeconds, "commands_per_second": d.CommandsPerSecond, "swap_octets": d.SwapOctets, "ipv4_pool": d.IPv4Pool, "delegated_pool": d.DelegatedPool,
+		"site": d.Site, "api": coaText(d.API.Addr), "api_user": d.API.User, "api_certificate": d.API.Certificate, "api_password_given": len(d.API.Password) > 0,
 		"secret_given": (act == "device.create" || act == "device.update") && len(d.Secret) > 0,
 	})
 	if err != nil {
@@ -264,12 +311,15 @@ func refused(act string, d *nas.Device, err error) error {
 }
 
 // validate adds to the domain's rules what the database cannot hold.
-func validate(d *nas.Device) error {
+func (s *Store) validate(d *nas.Device) error {
 	if d.LimitProxyState == "" {
 		d.LimitProxyState = nas.LearnProxyState
 	}
 	if err := d.Validate(); err != nil {
 		return err
+	}
+	if s.Dialects != nil && s.Dialects.Named(d.Dialect) == nil {
+		return contracts.Invalidf("dialect", "%q is not a known dialect", d.Dialect)
 	}
 	for field, text := range map[string]string{"name": d.Name, "nas_identifier": d.NASIdentifier} {
 		if !storable(text) {
