@@ -79,8 +79,8 @@ func TestAWalledLoginTakesNoLeaseThatItCannotUse(t *testing.T) {
 		config := doorConfig()
 		device := doorDevice()
 		device.Dialect, device.IPv4Pool, device.DelegatedPool = c.dialect, 1, 2
-		config.Devices = NewDeviceTable(nas.NewDialects(config.Garden), []nas.Device{device})
 		config.Garden.Pool = c.pool
+		config.Devices = NewDeviceTable(nas.NewDialects(config.Garden), []nas.Device{device})
 		config.Leases = NewLeases(time.Hour, 0, NewSessions())
 		config.Leases.SetPools([]nas.Pool{{ID: 1, Name: "v4", Bits: 32, Ranges: []netip.Prefix{netip.MustParsePrefix("100.64.0.0/24")}},
 			{ID: 2, Name: "v6", Bits: 56, Ranges: []netip.Prefix{netip.MustParsePrefix("2001:db8::/48")}}})
