@@ -46,12 +46,21 @@ type state struct {
 
 	class    []radius.Attribute
 	applied  applied
+	queue    contracts.Profile // of an operator's queue before the session's own; zero: there is none
 	started  time.Time
 	ahead    time.Duration // Config.Ahead at the start
 	interim  time.Duration
 	counted  time.Time // traffic is counted up to here
 	in, out  uint64    // octets from and to the subscriber
 	accepted radius.Attributes
+}
+
+// rates are what the first queue lets through.
+func (st *state) rates() contracts.Profile {
+	if st.queue != (contracts.Profile{}) {
+		return st.queue
+	}
+	return st.applied.rates
 }
 
 // Login authenticates a subscriber and, when accepted, begins a session: it is online and its Start has been answered.
@@ -90,8 +99,11 @@ func (s *Session) IP() netip.Addr { return s.now().ip }
 // Online reports whether the line has a session.
 func (s *Session) Online() bool { return s.now().online }
 
-// Rates are those the session is shaped to: of the Access-Accept, or of the last command obeyed.
-func (s *Session) Rates() contracts.Profile { return s.now().applied.rates }
+// Rates are those the session is shaped to: of the Access-Accept, of the last command obeyed, or of a queue before it.
+func (s *Session) Rates() contracts.Profile {
+	st := s.now()
+	return st.rates()
+}
 
 // Walled reports whether the session is in the walled garden.
 func (s *Session) Walled() bool {
@@ -340,8 +352,8 @@ func (s *Session) count(now time.Time) {
 		return
 	}
 	seconds := now.Sub(st.counted).Seconds()
-	st.in += uint64(seconds * s.load * float64(st.applied.rates.UpBps) / 8)
-	st.out += uint64(seconds * s.load * float64(st.applied.rates.DownBps) / 8)
+	st.in += uint64(seconds * s.load * float64(st.rates().UpBps) / 8)
+	st.out += uint64(seconds * s.load * float64(st.rates().DownBps) / 8)
 	st.counted = now
 }
 
