@@ -80,7 +80,7 @@ func newDevice(n nas.Device, dialects *nas.Dialects, was *device) *device {
 		older := newSecret(n.OlderSecret)
 		d.older = &older
 		if was != nil && bytes.Equal(was.Secret, n.OlderSecret) && !bytes.Equal(was.Secret, n.Secret) {
-			d.watch.older.Store(true) // the device itself has not been given the new one yet
+			d.watch.proof.Store(uint32(OlderProof)) // the device itself has not been given the new one yet
 		}
 	}
 	return d
@@ -143,7 +143,7 @@ func (d *device) named(v View) (found *device) {
 // inUse is the secret that the device last proved itself with: what a packet is held against first, and what answers one
 // that does not show which secret its sender has.
 func (d *device) inUse() *secret {
-	if d.older != nil && d.watch.older.Load() {
+	if d.older != nil && SecretProof(d.watch.proof.Load()) == OlderProof {
 		return d.older
 	}
 	return &d.secret
@@ -159,8 +159,15 @@ func (d *device) another(s *secret) *secret {
 
 // proved notes which secret a packet of the device was made with.
 func (d *device) proved(s *secret) {
-	if older := s == d.older; d.older != nil && d.watch.older.Load() != older {
-		d.watch.older.Store(older)
+	if d.older == nil {
+		return
+	}
+	proof := NewerProof
+	if s == d.older {
+		proof = OlderProof
+	}
+	if SecretProof(d.watch.proof.Load()) != proof {
+		d.watch.proof.Store(uint32(proof))
 	}
 }
 
@@ -187,11 +194,14 @@ func (t *DeviceTable) lookup(source netip.Addr) *device {
 	return nil
 }
 
-// OlderInUse reports whether a device last proved itself with its older secret: commands to it are to be signed with
-// that one.
-func (t *DeviceTable) OlderInUse(id nas.DeviceID) bool {
+// SecretInUse is which of its secrets a device last proved itself with, where it has two. Commands to it are to be signed
+// with the older one while that is the one it uses.
+func (t *DeviceTable) SecretInUse(id nas.DeviceID) SecretProof {
 	d := t.current.Load().byID[id]
-	return d != nil && d.older != nil && d.watch.older.Load()
+	if d == nil || d.older == nil {
+		return NoProof
+	}
+	return SecretProof(d.watch.proof.Load())
 }
 
 func unmapPrefix(p netip.Prefix) netip.Prefix {

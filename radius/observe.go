@@ -20,7 +20,7 @@ type watch struct {
 
 	// For good:
 	signs, proxiesBare atomic.Bool
-	older              atomic.Bool // the device last proved itself with its older secret; not stored
+	proof              atomic.Uint32 // the SecretProof of what was received last; not stored
 }
 
 func newWatch(o nas.Observation) *watch {
@@ -154,3 +154,12 @@ func (c *observationCollector) Collect(out chan<- prometheus.Metric) {
 		}
 	}
 }
+
+// SecretProof is which of a device's secrets it was last seen to use, as far as this node has heard of it.
+type SecretProof uint32
+
+const (
+	NoProof    SecretProof = iota // nothing was received that shows it
+	NewerProof                    // the present one
+	OlderProof                    // the older one, which is accepted beside it
+)

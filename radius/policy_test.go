@@ -209,12 +209,12 @@ func TestSecretRotation(t *testing.T) {
 	expect("a Status-Server with the old", with(doorSecret, layeh.CodeStatusServer, unsigned), doorSecret)
 	expect("PAP with the old", with(doorSecret, layeh.CodeAccessRequest, login...), doorSecret)
 	expect("PAP with the new", with(next, layeh.CodeAccessRequest, login...), next)
-	if cfg.Devices.OlderInUse(dev.ID) {
+	if cfg.Devices.SecretInUse(dev.ID) != NewerProof {
 		t.Error("commands would be signed with the older secret")
 	}
 	expect("CHAP of a device that has the new", with(next, layeh.CodeAccessRequest, byCHAP...), next)
 	expect("signed PAP with the old", with(doorSecret, layeh.CodeAccessRequest, signedToo...), doorSecret)
-	if !cfg.Devices.OlderInUse(dev.ID) {
+	if cfg.Devices.SecretInUse(dev.ID) != OlderProof {
 		t.Error("commands would be signed with the newer secret, which the device does not use")
 	}
 	expect("signed PAP with the new", with(next, layeh.CodeAccessRequest, signedToo...), next)

@@ -192,16 +192,17 @@ func (p *projection) setDevices(list []nas.Device) {
 	p.byID.Store(&byID)
 }
 
-// device by number, as it is configured now, with the secret that it uses now.
+// device by number, as it is configured now. Secret is the one that it uses now, as far as is known; OlderSecret, while two
+// are accepted, the other.
 func (p *projection) device(id nas.DeviceID) (*nas.Device, bool) {
 	known := p.byID.Load()
 	if known == nil {
 		return nil, false
 	}
 	d, ok := (*known)[id]
-	if ok && p.table.OlderInUse(id) {
+	if ok && p.table.SecretInUse(id) == radius.OlderProof {
 		older := *d
-		older.Secret = d.OlderSecret
+		older.Secret, older.OlderSecret = d.OlderSecret, d.Secret
 		return &older, true
 	}
 	return d, ok

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"layeh.com/radius"
@@ -30,6 +31,8 @@ type peer struct {
 	conn   *net.UDPConn
 	free   chan byte // identifiers, the longest unused first
 	closed chan struct{}
+	// answered is the secret under which the device answered last.
+	answered atomic.Pointer[[]byte]
 
 	mu      sync.Mutex
 	waiting [256]chan []byte

@@ -149,7 +149,7 @@ func (l *lane) run(ctx context.Context) {
 		flying.Go(func() {
 			defer func() { <-room }()
 			l.r.metrics.inFlight.Inc()
-			a, attempts, err := peer.exchangeAll(ctx, job.code, job.packets, dev.Secret, l.r.cfg.Retry)
+			a, attempts, err := peer.exchangeUnder(ctx, job.code, job.packets, dev, l.r.cfg.Retry)
 			l.r.metrics.inFlight.Dec()
 			l.r.complete(job, a, attempts, err)
 		})

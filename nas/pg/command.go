@@ -63,31 +63,21 @@ func instant(t time.Time) *time.Time {
 
 // CommandsOf is what was commanded for a login's sessions, newest first. most is 1 to 1000; 100 when 0.
 func (s *Store) CommandsOf(ctx context.Context, login string, most int) ([]nas.CommandRecord, error) {
-	if most <= 0 {
-		most = 100
-	}
-	rows, err := s.Pool.Query(ctx, `
-		select id, device_id, session_id, login, method, want, reason, actor, requested_at,
-			sent_at, attempts, answered_at, answer, error_cause, confirmed_at, evidence
-		from network_command where login = $1 order by requested_at desc, id desc limit $2`,
-		nas.TextOf(login), min(most, 1000))
-	if err != nil {
-		return nil, fmt.Errorf("reading commands: %w", err)
-	}
-	commands, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (nas.CommandRecord, error) {
-		var c nas.CommandRecord
-		var sent, answered, confirmed *time.Time
-		err := row.Scan(&c.ID, &c.Session.Device, &c.Session.ID, &c.Login, &c.Method, &c.Want, &c.Reason, &c.Actor,
-			&c.RequestedAt, &sent, &c.Attempts, &answered, &c.Answer, &c.ErrorCause, &confirmed, &c.Evidence)
-		c.Session.ID, c.Login = nas.RawOf(c.Session.ID), nas.RawOf(c.Login)
-		c.RequestedAt = c.RequestedAt.UTC()
-		c.SentAt, c.AnsweredAt, c.ConfirmedAt = orZero(sent), orZero(answered), orZero(confirmed)
-		return c, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading commands: %w", err)
-	}
-	return commands, nil
+	return s.Commands(ctx, nas.CommandFilter{Login: login, Limit: most})
+}
+
+const commandColumns = `id, device_id, session_id, login, method, want, reason, actor, requested_at,
+	sent_at, attempts, answered_at, answer, error_cause, confirmed_at, evidence`
+
+func scanCommand(row pgx.CollectableRow) (nas.CommandRecord, error) {
+	var c nas.CommandRecord
+	var sent, answered, confirmed *time.Time
+	err := row.Scan(&c.ID, &c.Session.Device, &c.Session.ID, &c.Login, &c.Method, &c.Want, &c.Reason, &c.Actor,
+		&c.RequestedAt, &sent, &c.Attempts, &answered, &c.Answer, &c.ErrorCause, &confirmed, &c.Evidence)
+	c.Session.ID, c.Login = nas.RawOf(c.Session.ID), nas.RawOf(c.Login)
+	c.RequestedAt = c.RequestedAt.UTC()
+	c.SentAt, c.AnsweredAt, c.ConfirmedAt = orZero(sent), orZero(answered), orZero(confirmed)
+	return c, err
 }
 
 func orZero(t *time.Time) time.Time {
