@@ -1,11 +1,13 @@
 package nastest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"layeh.com/radius"
@@ -21,6 +23,7 @@ const (
 	missingAttribute     = 402
 	nasMismatch          = 403
 	invalidRequest       = 404
+	unsupportedService   = 405
 	sessionNotFound      = 503
 )
 
@@ -37,43 +40,59 @@ type answered struct {
 // obey answers commands until the socket closes.
 func (n *NAS) obey() {
 	buf := make([]byte, 65536)
-	var recent [512]answered
-	next := 0
+	var recent replies
 	for {
 		size, from, err := n.coa.ReadFromUDPAddrPort(buf)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil {
-			continue
+		if err == nil {
+			datagram := bytes.Clone(buf[:size])
+			n.path.carry(true, func() { n.take(datagram, from, &recent) })
 		}
-		q := n.quirksNow()
-		if q.Deaf {
-			n.stats.dropped.Add(1)
-			continue
-		}
-		wire, ok := trim(buf[:size])
-		if !ok {
-			n.stats.dropped.Add(1)
-			continue
-		}
-		header := [20]byte(wire[:20])
-		if i := slices.IndexFunc(recent[:], func(a answered) bool { return a.request == header && a.from == from }); i >= 0 {
-			n.stats.duplicates.Add(1)
-			_, _ = n.coa.WriteToUDPAddrPort(recent[i].reply, from)
-			continue
-		}
-		reply, ok := n.answer(wire, q)
-		if !ok {
-			n.stats.dropped.Add(1)
-			continue
-		}
-		recent[next%len(recent)] = answered{from, header, reply}
-		next++
-		_, _ = n.coa.WriteToUDPAddrPort(reply, from)
-		if q.AnswerTwice {
-			_, _ = n.coa.WriteToUDPAddrPort(reply, from)
-		}
+	}
+}
+
+// replies are those to the last commands.
+type replies struct {
+	mu   sync.Mutex
+	last [512]answered
+	next int
+}
+
+// take answers one datagram, one at a time.
+func (n *NAS) take(datagram []byte, from netip.AddrPort, recent *replies) {
+	recent.mu.Lock()
+	defer recent.mu.Unlock()
+	q := n.quirksNow()
+	if q.Deaf || n.vendor.deaf {
+		n.stats.dropped.Add(1)
+		return
+	}
+	wire, ok := trim(datagram)
+	if !ok {
+		n.stats.dropped.Add(1)
+		return
+	}
+	send := func(reply []byte) {
+		n.path.carry(false, func() { _, _ = n.coa.WriteToUDPAddrPort(reply, from) })
+	}
+	header := [20]byte(wire[:20])
+	if i := slices.IndexFunc(recent.last[:], func(a answered) bool { return a.request == header && a.from == from }); i >= 0 {
+		n.stats.duplicates.Add(1)
+		send(recent.last[i].reply)
+		return
+	}
+	reply, ok := n.answer(wire, q)
+	if !ok {
+		n.stats.dropped.Add(1)
+		return
+	}
+	recent.last[recent.next%len(recent.last)] = answered{from, header, reply}
+	recent.next++
+	send(reply)
+	if q.AnswerTwice {
+		send(reply)
 	}
 }
 
@@ -92,13 +111,16 @@ func (n *NAS) answer(wire []byte, q Quirks) ([]byte, bool) {
 	if at, err := rfc2869.EventTimestamp_Lookup(p); err == nil && time.Since(at).Abs() > eventWindow {
 		return nil, false
 	}
+	if n.rebootNow() {
+		return nil, false
+	}
 	var ack, nak radius.Code
 	var cause uint32
 	var ended []*Session
 	switch p.Code {
 	case radius.CodeCoARequest:
 		ack, nak = radius.CodeCoAACK, radius.CodeCoANAK
-		cause = n.change(p, q)
+		ended, cause = n.obeyChange(p, q)
 		n.stats.coas.Add(1)
 	case radius.CodeDisconnectRequest:
 		ack, nak = radius.CodeDisconnectACK, radius.CodeDisconnectNAK
@@ -124,8 +146,7 @@ func (n *NAS) answer(wire []byte, q Quirks) ([]byte, bool) {
 	if cause != 0 {
 		_ = rfc3576.ErrorCause_Add(reply, rfc3576.ErrorCause(cause))
 	}
-	// accel-ppp does not sign what it answers.
-	out, err := encode(reply, p.Authenticator, n.cfg.Dialect != "accel-ppp")
+	out, err := encode(reply, p.Authenticator, !n.vendor.unsigned)
 	return out, err == nil
 }
 
@@ -142,59 +163,42 @@ func (n *NAS) remember(p *radius.Packet, code radius.Code, cause uint32) {
 	n.commands = append(n.commands, c)
 }
 
-// change obeys a CoA-Request, wholly or not at all; the result is an Error-Cause, 0 for done.
-func (n *NAS) change(p *radius.Packet, q Quirks) uint32 {
-	if q.RefuseCoA != 0 {
-		return q.RefuseCoA
-	}
-	if n.cfg.Dialect == "mikrotik" {
-		if cause := mikrotikRefuses(p); cause != 0 {
-			return cause
-		}
+// obeyChange obeys a CoA-Request, wholly or not at all; the result is the sessions that end over it, and an Error-Cause,
+// 0 for done.
+func (n *NAS) obeyChange(p *radius.Packet, q Quirks) ([]*Session, uint32) {
+	v := n.vendor
+	switch {
+	case q.RefuseCoA != 0:
+		return nil, q.RefuseCoA
+	case v.noCoA != 0:
+		return nil, v.noCoA
 	}
 	found, cause := n.find(p)
-	if cause != 0 {
-		return cause
+	if cause != 0 || q.NoEffect {
+		return nil, cause
 	}
 	news := make([]applied, len(found))
+	var ended []*Session
 	for i, s := range found {
-		news[i] = s.now().applied
-		if err := news[i].read(n.cfg.Dialect, p); err != nil {
-			return invalidRequest
+		st := s.now()
+		news[i] = st.applied
+		cause, offline := n.change(&news[i], p, q)
+		if cause == 0 && v.shorterRefused && news[i].timeout != st.applied.timeout && news[i].timeout < time.Since(st.started) {
+			cause = invalidRequest
+		}
+		if cause != 0 {
+			return nil, cause
+		}
+		if offline {
+			ended = append(ended, s)
 		}
 	}
 	for i, s := range found {
-		s.mu.Lock()
-		s.count(time.Now())
-		s.state.applied = news[i]
-		s.mu.Unlock()
-	}
-	return 0
-}
-
-// mikrotikRefuses holds RouterOS's list of what a CoA may change; neither addresses nor the address list are on it.
-func mikrotikRefuses(p *radius.Packet) uint32 {
-	for _, a := range p.Attributes {
-		var err error
-		switch a.Type {
-		case rfc2865.UserName_Type, rfc2866.AcctSessionID_Type, rfc2865.FramedIPAddress_Type, rfc2865.NASIdentifier_Type,
-			rfc2865.NASIPAddress_Type, rfc2865.CallingStationID_Type, rfc2869.NASPortID_Type, rfc2869.EventTimestamp_Type,
-			rfc2869.MessageAuthenticator_Type, rfc2865.FilterID_Type, rfc2865.SessionTimeout_Type, rfc2865.IdleTimeout_Type:
-		case rfc2865.VendorSpecific_Type:
-			err = eachVendorAttribute(a.Attribute, func(vendor uint32, number byte, _ []byte) error {
-				if vendor != vendorMikrotik || !slices.Contains([]byte{1, 2, 3, 8, 11, 12, 13, 14, 15}, number) {
-					return errors.New("unsupported")
-				}
-				return nil
-			})
-		default:
-			return unsupportedAttribute
-		}
-		if err != nil {
-			return unsupportedAttribute
+		if !slices.Contains(ended, s) {
+			s.apply(news[i])
 		}
 	}
-	return 0
+	return ended, 0
 }
 
 // disconnect finds what a Disconnect-Request ends. It may carry nothing but identification (RFC 5176, section 3).
@@ -202,58 +206,23 @@ func (n *NAS) disconnect(p *radius.Packet, q Quirks) ([]*Session, uint32) {
 	if q.RefuseDisconnect != 0 {
 		return nil, q.RefuseDisconnect
 	}
-	for _, a := range p.Attributes {
-		switch a.Type {
-		case rfc2865.UserName_Type, rfc2866.AcctSessionID_Type, rfc2865.FramedIPAddress_Type, rfc2865.NASIdentifier_Type,
-			rfc2865.NASIPAddress_Type, rfc2865.CallingStationID_Type, rfc2869.NASPortID_Type, rfc2865.NASPort_Type,
-			rfc2869.EventTimestamp_Type, rfc2869.MessageAuthenticator_Type, rfc2866.AcctTerminateCause_Type:
-		default:
+	attrs, err := flatten(p.Attributes)
+	if err != nil {
+		return nil, invalidRequest
+	}
+	named := false
+	for _, attr := range attrs {
+		named = named || attr.standard(rfc2866.AcctSessionID_Type)
+		if !n.vendor.identifies(attr) && !attr.standard(rfc2866.AcctTerminateCause_Type) {
 			return nil, unsupportedAttribute
 		}
+	}
+	if n.vendor.needsSessionID && !named {
+		return nil, missingAttribute
 	}
 	found, cause := n.find(p)
 	if q.KeepSession {
 		return nil, cause
 	}
 	return found, cause
-}
-
-// find is the sessions that every identification attribute matches.
-func (n *NAS) find(p *radius.Packet) ([]*Session, uint32) {
-	if id, err := rfc2865.NASIdentifier_LookupString(p); err == nil && id != n.cfg.NASIdentifier {
-		return nil, nasMismatch
-	}
-	if ip, err := rfc2865.NASIPAddress_Lookup(p); err == nil && !ip.Equal(net.IP(n.cfg.NASIP.AsSlice())) {
-		return nil, nasMismatch
-	}
-	sid, errSID := rfc2866.AcctSessionID_LookupString(p)
-	login, errLogin := rfc2865.UserName_LookupString(p)
-	ip, errIP := rfc2865.FramedIPAddress_Lookup(p)
-	if errSID != nil && errLogin != nil && errIP != nil {
-		return nil, missingAttribute
-	}
-	var candidates []*Session
-	if errSID == nil {
-		n.mu.Lock()
-		if s := n.byID[sid]; s != nil {
-			candidates = append(candidates, s)
-		}
-		n.mu.Unlock()
-	} else {
-		candidates = n.Sessions()
-	}
-	found := slices.DeleteFunc(candidates, func(s *Session) bool {
-		st := s.now()
-		return !st.online || (errLogin == nil && login != s.login) || (errIP == nil && !ip.Equal(net.IP(st.ip.AsSlice()))) ||
-			differs(p, rfc2865.CallingStationID_Type, s.station()) || differs(p, rfc2869.NASPortID_Type, s.portID())
-	})
-	if len(found) == 0 {
-		return nil, sessionNotFound
-	}
-	return found, 0
-}
-
-func differs(p *radius.Packet, t radius.Type, own string) bool {
-	v, ok := p.Lookup(t)
-	return ok && string(v) != own
 }

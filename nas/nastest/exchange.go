@@ -25,6 +25,7 @@ type exchanger struct {
 	conn    *net.UDPConn
 	timeout time.Duration
 	tries   int
+	path    *path
 	free    chan byte // identifiers, the longest unused first
 	closed  chan struct{}
 	forged  atomic.Int64
@@ -33,7 +34,7 @@ type exchanger struct {
 	waiting [256]chan []byte
 }
 
-func newExchanger(local, server string, timeout time.Duration, tries int) (*exchanger, error) {
+func newExchanger(local, server string, timeout time.Duration, tries int, path *path) (*exchanger, error) {
 	to, err := net.ResolveUDPAddr("udp", server)
 	if err != nil {
 		return nil, fmt.Errorf("nastest: the server's address: %w", err)
@@ -52,7 +53,7 @@ func newExchanger(local, server string, timeout time.Duration, tries int) (*exch
 		return nil, fmt.Errorf("nastest: opening a socket to %s: %w", server, err)
 	}
 	_ = conn.SetReadBuffer(1 << 20)
-	e := &exchanger{conn: conn, timeout: timeout, tries: tries, free: make(chan byte, 256), closed: make(chan struct{})}
+	e := &exchanger{conn: conn, timeout: timeout, tries: tries, path: path, free: make(chan byte, 256), closed: make(chan struct{})}
 	for i := range 256 {
 		e.free <- byte(i)
 	}
@@ -79,20 +80,26 @@ func (e *exchanger) read() {
 		if err != nil || size < 20 { // a refused port shows as an error of the socket; the waiter's timer decides
 			continue
 		}
-		e.mu.Lock()
-		waiter := e.waiting[buf[1]]
-		e.mu.Unlock()
-		if waiter != nil {
-			select {
-			case waiter <- bytes.Clone(buf[:size]):
-			default:
-			}
+		reply := bytes.Clone(buf[:size])
+		e.path.carry(true, func() { e.give(reply) })
+	}
+}
+
+// give hands a reply to whoever waits for its identifier.
+func (e *exchanger) give(reply []byte) {
+	e.mu.Lock()
+	waiter := e.waiting[reply[1]]
+	e.mu.Unlock()
+	if waiter != nil {
+		select {
+		case waiter <- reply:
+		default:
 		}
 	}
 }
 
-// exchange sends the packet, the same bytes at every try, until a reply that verify takes.
-func (e *exchanger) exchange(ctx context.Context, p *radius.Packet, signed bool, verify func(request, reply []byte) (*radius.Packet, error)) (*radius.Packet, error) {
+// exchange sends the packet, the same bytes at each of so many tries, until a reply that verify takes.
+func (e *exchanger) exchange(ctx context.Context, p *radius.Packet, signed bool, tries int, verify func(request, reply []byte) (*radius.Packet, error)) (*radius.Packet, error) {
 	select {
 	case p.Identifier = <-e.free:
 	case <-ctx.Done():
@@ -117,8 +124,8 @@ func (e *exchanger) exchange(ctx context.Context, p *radius.Packet, signed bool,
 	}
 	timer := time.NewTimer(e.timeout)
 	defer timer.Stop()
-	for range e.tries {
-		_, _ = e.conn.Write(request) // a lost datagram and a refused one are the same to the waiter
+	for range tries {
+		e.path.carry(false, func() { _, _ = e.conn.Write(request) }) // a lost datagram and a refused one are the same to the waiter
 		timer.Reset(e.timeout)
 		for waiting := true; waiting; {
 			select {

@@ -70,7 +70,7 @@ func (n *NAS) authenticate(ctx context.Context, s *Session, id string) (*radius.
 		return nil, err
 	}
 	quirks := n.quirksNow()
-	answer, err := n.auth.exchange(ctx, p, !quirks.NoMessageAuthenticator, func(request, reply []byte) (*radius.Packet, error) {
+	answer, err := n.auth.exchange(ctx, p, !quirks.NoMessageAuthenticator, n.cfg.Tries, func(request, reply []byte) (*radius.Packet, error) {
 		return n.verifyReply(request, reply, quirks)
 	})
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 
 // Config of an access server. Only AuthAddr, AcctAddr and Secret must be given.
 type Config struct {
-	Dialect       string // "mikrotik", "accel-ppp" or "standard" (the default)
+	Dialect       string // the vendor to be played, one of Vendors; default "standard"
 	AuthAddr      string // the server's authentication port
 	AcctAddr      string // the server's accounting port
 	Secret        []byte
@@ -29,8 +29,10 @@ type Config struct {
 	NASIdentifier string // default "nastest"
 	NASIP         netip.Addr
 
-	// SessionID gives the n-th session's Acct-Session-Id; default eight hexadecimal digits that grow.
+	// SessionID gives the n-th session's Acct-Session-Id; default: in the vendor's form.
 	SessionID func(n uint64) string
+	// SessionIDs is how many ids a session is accounted under, as some access servers do for its hosts and queues; default 1.
+	SessionIDs int
 	// FirstIP is the first address given to subscribers who get none from the server; default 100.64.0.1.
 	FirstIP netip.Addr
 
@@ -40,23 +42,15 @@ type Config struct {
 	Tries   int           // default 3
 	Workers int           // requests of the background at one time; default 16
 	Load    float64       // share of its rates that a session uses; default 0.1
-	Garden  nas.Garden    // names by which the wall is recognised; default nas.DefaultGarden()
-	Quirks  Quirks
+	Garden  nas.Garden    // names behind which the wall is; default nas.DefaultGarden()
+	// Policies are configured on the access server under their names, beside those of Garden.
+	Policies map[string]Policy
+	Quirks   Quirks
+	Seed     uint64 // of the chances in Quirks
 
 	// Ahead is how far the clock that Acct-Session-Time is measured by stands before the machine's, where a test moves
 	// the server's clock; nil: not at all.
 	Ahead func() time.Duration
-}
-
-// Quirks are ways in which access servers misbehave.
-type Quirks struct {
-	NoMessageAuthenticator bool   // Access-Requests carry none, as old systems do
-	AcceptUnsigned         bool   // replies without one are taken
-	Deaf                   bool   // commands are not answered
-	RefuseCoA              uint32 // Error-Cause with which every CoA-Request is refused
-	RefuseDisconnect       uint32 // Error-Cause with which every Disconnect-Request is refused
-	KeepSession            bool   // a Disconnect-Request is acknowledged and nothing happens
-	AnswerTwice            bool   // every answer to a command is sent twice
 }
 
 // Stats count what the access server saw.
@@ -80,6 +74,8 @@ type Command struct {
 // NAS is an access server.
 type NAS struct {
 	cfg        Config
+	vendor     *vendor
+	path       *path
 	auth, acct *exchanger
 	coa        *net.UDPConn
 	schedule   *schedule
@@ -89,7 +85,8 @@ type NAS struct {
 
 	mu       sync.Mutex
 	quirks   Quirks
-	byID     map[string]*Session // those online
+	byID     map[string]*Session // those online, by each of their ids
+	policies map[string]Policy
 	commands []Command
 	serial   uint64
 
@@ -104,18 +101,25 @@ const keptCommands = 20_000
 // New starts an access server. Close ends it.
 func New(cfg Config) (*NAS, error) {
 	setDefaults(&cfg)
-	if nas.NewDialects(cfg.Garden).Named(cfg.Dialect) == nil {
-		return nil, fmt.Errorf("nastest: %q is not a known dialect", cfg.Dialect)
-	}
-	n := &NAS{
-		cfg: cfg, quirks: cfg.Quirks, begun: time.Now(),
-		byID: map[string]*Session{}, serial: rand.Uint64N(1 << 24),
-	}
-	var err error
-	if n.auth, err = newExchanger(cfg.LocalAddr, cfg.AuthAddr, cfg.Timeout, cfg.Tries); err != nil {
+	v, err := vendorByName(cfg.Dialect)
+	if err != nil {
 		return nil, err
 	}
-	if n.acct, err = newExchanger(cfg.LocalAddr, cfg.AcctAddr, cfg.Timeout, cfg.Tries); err != nil {
+	n := &NAS{
+		cfg: cfg, vendor: v, quirks: cfg.Quirks, begun: time.Now(), policies: map[string]Policy{},
+		byID: map[string]*Session{}, serial: rand.Uint64N(1 << 24),
+	}
+	for _, name := range []string{cfg.Garden.AddressList, cfg.Garden.Filter, cfg.Garden.Pool} {
+		if name != "" {
+			n.policies[name] = Policy{Rates: cfg.Garden.Profile, Walled: true}
+		}
+	}
+	maps.Copy(n.policies, cfg.Policies)
+	n.path = &path{quirks: n.quirksNow, chance: rand.New(rand.NewPCG(cfg.Seed, 0))}
+	if n.auth, err = newExchanger(cfg.LocalAddr, cfg.AuthAddr, cfg.Timeout, cfg.Tries, n.path); err != nil {
+		return nil, err
+	}
+	if n.acct, err = newExchanger(cfg.LocalAddr, cfg.AcctAddr, cfg.Timeout, cfg.Tries, n.path); err != nil {
 		n.auth.close()
 		return nil, err
 	}
@@ -166,9 +170,7 @@ func setDefaults(cfg *Config) {
 	if cfg.Garden == (nas.Garden{}) {
 		cfg.Garden = nas.DefaultGarden()
 	}
-	if cfg.SessionID == nil {
-		cfg.SessionID = func(n uint64) string { return fmt.Sprintf("81%06x", n&0xffffff) }
-	}
+	cfg.SessionIDs = max(cfg.SessionIDs, 1)
 }
 
 // CoAAddr is where commands arrive.
@@ -176,26 +178,17 @@ func (n *NAS) CoAAddr() netip.AddrPort {
 	return n.coa.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
-// SetQuirks changes how the access server misbehaves from now on.
-func (n *NAS) SetQuirks(q Quirks) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.quirks = q
-}
-
-func (n *NAS) quirksNow() Quirks {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.quirks
-}
-
 // Sessions are those online, in the order of their ids.
 func (n *NAS) Sessions() []*Session {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	out := make([]*Session, 0, len(n.byID))
+	seen := map[*Session]bool{}
 	for _, id := range slices.Sorted(maps.Keys(n.byID)) {
-		out = append(out, n.byID[id])
+		if s := n.byID[id]; !seen[s] {
+			seen[s] = true
+			out = append(out, s)
+		}
 	}
 	return out
 }
@@ -204,7 +197,7 @@ func (n *NAS) Sessions() []*Session {
 func (n *NAS) Online() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return len(n.byID)
+	return len(n.byID) / n.cfg.SessionIDs
 }
 
 // Commands are the last commands that arrived, duplicates left out, oldest first.
@@ -281,5 +274,5 @@ func (n *NAS) Close() {
 	n.running.Wait()
 }
 
-// Dialect is the one it speaks.
+// Dialect is the vendor that it plays.
 func (n *NAS) Dialect() string { return n.cfg.Dialect }

@@ -2,9 +2,7 @@ package nastest
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -12,7 +10,6 @@ import (
 	"layeh.com/radius"
 	"layeh.com/radius/rfc2865"
 	"layeh.com/radius/rfc2866"
-	"layeh.com/radius/rfc2869"
 
 	"enlace/contracts"
 )
@@ -36,7 +33,7 @@ type Session struct {
 // state is what begins and ends with a session.
 type state struct {
 	online bool
-	id     string
+	ids    []string
 	ip     netip.Addr
 
 	delegated netip.Prefix
@@ -44,7 +41,6 @@ type state struct {
 	blocks    []Block
 	released  []Block // of this record
 
-	class    []radius.Attribute
 	applied  applied
 	queue    contracts.Profile // of an operator's queue before the session's own; zero: there is none
 	started  time.Time
@@ -91,7 +87,20 @@ func (n *NAS) line(login, password string, m Method, load float64) *Session {
 }
 
 // ID is the session's Acct-Session-Id; of the last session when none is online.
-func (s *Session) ID() string { return s.now().id }
+func (s *Session) ID() string {
+	st := s.now()
+	return st.id()
+}
+
+// IDs are all that it is accounted under, ID first (Config.SessionIDs).
+func (s *Session) IDs() []string { return s.now().ids }
+
+func (st *state) id() string {
+	if len(st.ids) == 0 {
+		return ""
+	}
+	return st.ids[0]
+}
 
 // IP is the session's IPv4 address.
 func (s *Session) IP() netip.Addr { return s.now().ip }
@@ -108,7 +117,7 @@ func (s *Session) Rates() contracts.Profile {
 // Walled reports whether the session is in the walled garden.
 func (s *Session) Walled() bool {
 	st := s.now()
-	return st.applied.walled(s.n.cfg.Dialect, s.n.cfg.Garden)
+	return s.n.isWalled(&st.applied)
 }
 
 // Logins counts the line's sessions so far.
@@ -162,27 +171,18 @@ func (s *Session) station() string {
 // begin authenticates and opens the session, without its Start.
 func (s *Session) begin(ctx context.Context) error {
 	n := s.n
-	n.mu.Lock()
-	n.serial++
-	serial := n.serial
-	n.mu.Unlock()
-	id := n.cfg.SessionID(serial)
-	accept, err := n.authenticate(ctx, s, id)
+	serial, ids := n.newIDs()
+	accept, err := n.authenticate(ctx, s, ids[0])
 	if err != nil {
 		return err
 	}
 	now := time.Now()
-	st := state{online: true, id: id, started: now, ahead: n.ahead(), counted: now, accepted: accept.Attributes, interim: n.cfg.Interim}
-	if st.applied, err = readAccept(n.cfg.Dialect, accept); err != nil {
+	st := state{online: true, ids: ids, started: now, ahead: n.ahead(), counted: now, accepted: accept.Attributes, interim: n.cfg.Interim}
+	if st.applied, err = n.accept(accept); err != nil {
 		return fmt.Errorf("the Access-Accept cannot be applied: %w", err)
 	}
-	for _, a := range accept.Attributes {
-		if a.Type == rfc2865.Class_Type {
-			st.class = append(st.class, a.Attribute)
-		}
-	}
 	if st.interim == 0 {
-		st.interim = time.Duration(rfc2869.AcctInterimInterval_Get(accept)) * time.Second
+		st.interim = st.applied.interim
 	}
 	if ip, ok := netip.AddrFromSlice(rfc2865.FramedIPAddress_Get(accept).To4()); ok {
 		st.ip = ip
@@ -190,22 +190,61 @@ func (s *Session) begin(ctx context.Context) error {
 		st.ip = addressAfter(n.cfg.FirstIP, serial)
 	}
 	n.mu.Lock()
-	n.byID[id] = s
+	for _, id := range ids {
+		n.byID[id] = s
+	}
 	n.mu.Unlock()
 	s.mu.Lock()
 	s.state = st
 	s.logins++
 	gen := s.logins
 	s.mu.Unlock()
-	if t := rfc2865.SessionTimeout_Get(accept); t > 0 {
-		n.schedule.after(time.Duration(t)*time.Second, func(ctx context.Context) {
-			if s.current(gen) {
-				_ = s.Stop(ctx, int(rfc2866.AcctTerminateCause_Value_SessionTimeout))
-			}
-		})
-	}
+	s.scheduleTimeout(gen, st)
 	s.scheduleInterim(gen, st.interim)
 	return nil
+}
+
+// newIDs draws a session's serial and the ids that it is accounted under.
+func (n *NAS) newIDs() (serial uint64, ids []string) {
+	form := n.cfg.SessionID
+	if form == nil {
+		form = n.vendor.sessionID
+	}
+	if form == nil {
+		form = mikrotikVendor.sessionID
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for range n.cfg.SessionIDs {
+		n.serial++
+		ids = append(ids, form(n.serial))
+	}
+	return n.serial, ids
+}
+
+// apply has the session as a command said.
+func (s *Session) apply(a applied) {
+	s.mu.Lock()
+	s.count(time.Now())
+	before := s.state.applied.timeout
+	s.state.applied = a
+	st, gen := s.state, s.logins
+	s.mu.Unlock()
+	if a.timeout != before {
+		s.scheduleTimeout(gen, st)
+	}
+}
+
+// scheduleTimeout ends the session once its Session-Timeout, counted from its start, has passed.
+func (s *Session) scheduleTimeout(gen int, st state) {
+	if st.applied.timeout <= 0 {
+		return
+	}
+	s.n.schedule.after(time.Until(st.started.Add(st.applied.timeout)), func(ctx context.Context) {
+		if s.current(gen) && s.now().applied.timeout == st.applied.timeout {
+			_ = s.Stop(ctx, int(rfc2866.AcctTerminateCause_Value_SessionTimeout))
+		}
+	})
 }
 
 // addressAfter is the address n places after first, within the 22 bits of 100.64.0.0/10.
@@ -325,8 +364,10 @@ func (s *Session) end() (state, bool) {
 	st := s.state
 	s.mu.Unlock()
 	s.n.mu.Lock()
-	if s.n.byID[st.id] == s {
-		delete(s.n.byID, st.id)
+	for _, id := range st.ids {
+		if s.n.byID[id] == s {
+			delete(s.n.byID, id)
+		}
 	}
 	s.n.mu.Unlock()
 	return st, true
@@ -343,94 +384,4 @@ func (s *Session) redial() {
 	if ok {
 		s.n.schedule.after(jitter(wait), s.dial)
 	}
-}
-
-// count adds the traffic since it was last counted: a share of the rates.
-func (s *Session) count(now time.Time) {
-	st := &s.state
-	if !st.online || now.Before(st.counted) {
-		return
-	}
-	seconds := now.Sub(st.counted).Seconds()
-	st.in += uint64(seconds * s.load * float64(st.rates().UpBps) / 8)
-	st.out += uint64(seconds * s.load * float64(st.rates().DownBps) / 8)
-	st.counted = now
-}
-
-// account sends an Accounting-Request about the session as it is now.
-func (s *Session) account(ctx context.Context, status rfc2866.AcctStatusType, cause, delay int) error {
-	s.mu.Lock()
-	s.count(time.Now())
-	st := s.state
-	s.mu.Unlock()
-	if !st.online {
-		return errors.New("the session is over")
-	}
-	return s.send(ctx, st, status, cause, delay)
-}
-
-func (s *Session) send(ctx context.Context, st state, status rfc2866.AcctStatusType, cause, delay int) error {
-	n := s.n
-	p := radius.New(radius.CodeAccountingRequest, n.cfg.Secret)
-	_ = rfc2866.AcctStatusType_Add(p, status)
-	_ = rfc2866.AcctSessionID_AddString(p, st.id)
-	_ = rfc2865.UserName_AddString(p, s.login)
-	n.describe(p, s)
-	_ = rfc2865.FramedIPAddress_Add(p, net.IP(st.ip.AsSlice()))
-	if err := st.addresses(p); err != nil {
-		return err
-	}
-	_ = rfc2866.AcctSessionTime_Add(p, rfc2866.AcctSessionTime(max(0, st.counted.Sub(st.started)+n.ahead()-st.ahead)/time.Second))
-	if status != rfc2866.AcctStatusType_Value_Start {
-		_ = rfc2866.AcctInputOctets_Add(p, rfc2866.AcctInputOctets(uint32(st.in)))
-		_ = rfc2866.AcctOutputOctets_Add(p, rfc2866.AcctOutputOctets(uint32(st.out)))
-		_ = rfc2869.AcctInputGigawords_Add(p, rfc2869.AcctInputGigawords(st.in>>32))
-		_ = rfc2869.AcctOutputGigawords_Add(p, rfc2869.AcctOutputGigawords(st.out>>32))
-	}
-	if cause != 0 {
-		_ = rfc2866.AcctTerminateCause_Add(p, rfc2866.AcctTerminateCause(cause))
-	}
-	if delay != 0 {
-		_ = rfc2866.AcctDelayTime_Add(p, rfc2866.AcctDelayTime(delay))
-	}
-	for _, c := range st.class {
-		p.Add(rfc2865.Class_Type, c)
-	}
-	return n.sendAccounting(ctx, p)
-}
-
-func (n *NAS) ahead() time.Duration {
-	if n.cfg.Ahead == nil {
-		return 0
-	}
-	return n.cfg.Ahead()
-}
-
-func (n *NAS) accountDevice(ctx context.Context, status rfc2866.AcctStatusType) error {
-	p := radius.New(radius.CodeAccountingRequest, n.cfg.Secret)
-	_ = rfc2866.AcctStatusType_Add(p, status)
-	_ = rfc2866.AcctSessionID_AddString(p, "00000000")
-	_ = rfc2865.NASIPAddress_Add(p, net.IP(n.cfg.NASIP.AsSlice()))
-	_ = rfc2865.NASIdentifier_AddString(p, n.cfg.NASIdentifier)
-	return n.sendAccounting(ctx, p)
-}
-
-// sendAccounting is done when an authentic Accounting-Response has come. accel-ppp says no Event-Timestamp.
-func (n *NAS) sendAccounting(ctx context.Context, p *radius.Packet) error {
-	if n.cfg.Dialect != "accel-ppp" {
-		_ = rfc2869.EventTimestamp_Add(p, time.Now())
-	}
-	answer, err := n.acct.exchange(ctx, p, false, func(request, reply []byte) (*radius.Packet, error) {
-		return n.verifyReply(request, reply, Quirks{AcceptUnsigned: true})
-	})
-	if err != nil {
-		if errors.Is(err, ErrUnanswered) {
-			n.stats.unanswered.Add(1)
-		}
-		return err
-	}
-	if answer.Code != radius.CodeAccountingResponse {
-		return fmt.Errorf("the server answered accounting with %s", answer.Code)
-	}
-	return nil
 }

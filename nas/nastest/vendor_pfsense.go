@@ -1,0 +1,22 @@
+package nastest
+
+const numberPfSense = 13644
+
+// pfSenseVendor is the captive portal: rates in kbit/s, and no ear for commands. What it has changes at the next login.
+var pfSenseVendor = &vendor{
+	name: "pfsense",
+	read: func(n *NAS, a *applied, attr avp) (bool, error) {
+		switch {
+		case attr.is(numberPfSense, 1):
+			a.rates.UpBps = attr.number() * 1000
+		case attr.is(numberPfSense, 2):
+			a.rates.DownBps = attr.number() * 1000
+		case attr.is(numberWISPr, 4):
+			a.redirect = attr.text()
+		default:
+			return a.readNames(attr), nil
+		}
+		return true, nil
+	},
+	deaf: true,
+}
