@@ -64,7 +64,7 @@ func (n *NAS) matching(is func(*Session, state) bool) ([]*Session, uint32) {
 func matches(p *radius.Packet, s *Session, st state) bool {
 	id, byID := p.Lookup(rfc2866.AcctSessionID_Type)
 	return (!byID || slices.Contains(st.ids, string(id))) && !differs(p, rfc2865.UserName_Type, s.login) && !differsIP(p, st.ip) &&
-		!differs(p, rfc2865.CallingStationID_Type, s.station()) && !differs(p, rfc2869.NASPortID_Type, s.portID())
+		!differs(p, rfc2865.CallingStationID_Type, s.station()) && !differs(p, rfc2869.NASPortID_Type, s.PortID())
 }
 
 func differs(p *radius.Packet, t radius.Type, own string) bool {

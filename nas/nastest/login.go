@@ -101,7 +101,7 @@ func (n *NAS) describe(p *radius.Packet, s *Session) {
 	_ = rfc2865.NASIdentifier_AddString(p, n.cfg.NASIdentifier)
 	_ = rfc2865.NASPort_Add(p, rfc2865.NASPort(s.port))
 	_ = rfc2865.NASPortType_Add(p, rfc2865.NASPortType_Value_Ethernet)
-	_ = rfc2869.NASPortID_AddString(p, s.portID())
+	_ = rfc2869.NASPortID_AddString(p, s.PortID())
 	_ = rfc2865.CallingStationID_AddString(p, s.station())
 }
 

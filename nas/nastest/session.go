@@ -162,8 +162,10 @@ func (s *Session) hold() {
 	s.held = true
 }
 
-// portID is the line's NAS-Port-Id, and station its Calling-Station-Id: a MAC address of the locally administered range.
-func (s *Session) portID() string { return fmt.Sprintf("pppoe-%d", s.port) }
+// PortID is the line's NAS-Port-Id.
+func (s *Session) PortID() string { return fmt.Sprintf("pppoe-%d", s.port) }
+
+// station is the line's Calling-Station-Id: a MAC address of the locally administered range.
 func (s *Session) station() string {
 	return fmt.Sprintf("02:00:%02X:%02X:%02X:%02X", byte(s.port>>24), byte(s.port>>16), byte(s.port>>8), byte(s.port))
 }

@@ -100,17 +100,17 @@ func findNokia(n *NAS, p *radius.Packet) ([]*Session, uint32) {
 	found, cause := n.matching(func(s *Session, st state) bool {
 		switch {
 		case byPort && byIP:
-			return !differs(p, rfc2869.NASPortID_Type, s.portID()) && !differsIP(p, st.ip)
+			return !differs(p, rfc2869.NASPortID_Type, s.PortID()) && !differsIP(p, st.ip)
 		case byID:
 			return slices.Contains(st.ids, rfc2866.AcctSessionID_GetString(p))
 		case byLogin:
 			return !differs(p, rfc2865.UserName_Type, s.login)
 		}
-		return !differs(p, rfc2869.NASPortID_Type, s.portID())
+		return !differs(p, rfc2869.NASPortID_Type, s.PortID())
 	})
 	for _, s := range found {
 		if st := s.now(); byID && !slices.Contains(st.ids, rfc2866.AcctSessionID_GetString(p)) || differs(p, rfc2865.UserName_Type, s.login) ||
-			differsIP(p, st.ip) || differs(p, rfc2869.NASPortID_Type, s.portID()) {
+			differsIP(p, st.ip) || differs(p, rfc2869.NASPortID_Type, s.PortID()) {
 			return nil, sessionNotFound // keys that contradict each other
 		}
 	}
