@@ -3,6 +3,7 @@ package nastest_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"net"
 	"slices"
 	"testing"
@@ -201,6 +202,9 @@ func TestWhoIsMeant(t *testing.T) {
 		{"nokia", "login and id that contradict", radius.CodeCoARequest, func(s *nastest.Session) said {
 			return said{plain(rfc2866.AcctSessionID_Type, s.ID()), plain(rfc2865.UserName_Type, "bia")}
 		}, notFound},
+		{"nokia", "an id that contradicts port and address", radius.CodeCoARequest, func(s *nastest.Session) said {
+			return said{plain(rfc2869.NASPortID_Type, s.PortID()), address(s), plain(rfc2866.AcctSessionID_Type, "other")}
+		}, notFound},
 		{"nokia", "another's address beside the id", radius.CodeCoARequest, func(s *nastest.Session) said {
 			return said{plain(rfc2866.AcctSessionID_Type, s.ID()), func(p *radius.Packet) { _ = rfc2865.FramedIPAddress_Add(p, net.IPv4(1, 2, 3, 4)) }}
 		}, notFound},
@@ -294,6 +298,18 @@ func TestRebootAtACommand(t *testing.T) {
 	}
 }
 
+func TestAPathThatLosesEverything(t *testing.T) {
+	n, l, s := play(t, "standard", nastest.Config{Timeout: 5 * time.Millisecond})
+	n.SetQuirks(nastest.Quirks{LoseOut: 1})
+	if err := s.Interim(context.Background()); !errors.Is(err, nastest.ErrUnanswered) || len(l.of(3, "")) != 0 {
+		t.Errorf("what is lost on its way out: %v, %d arrived", err, len(l.of(3, "")))
+	}
+	n.SetQuirks(nastest.Quirks{LoseIn: 1})
+	if err := s.Interim(context.Background()); !errors.Is(err, nastest.ErrUnanswered) || len(l.of(3, "")) != 3 {
+		t.Errorf("what is lost on its way in: %v, %d arrived", err, len(l.of(3, "")))
+	}
+}
+
 func TestALossyPath(t *testing.T) {
 	n, l, s := play(t, "standard", nastest.Config{Seed: 7, Tries: 200, Timeout: 5 * time.Millisecond,
 		Quirks: nastest.Quirks{LoseIn: 0.25, LoseOut: 0.25, Duplicate: 0.5, Late: 0.5, Delay: 8 * time.Millisecond}})
@@ -314,6 +330,26 @@ func TestALossyPath(t *testing.T) {
 	got := n.Commands()
 	if len(got) != 1 || !slices.ContainsFunc(got, func(c nastest.Command) bool { return c.SessionID == s.ID() }) {
 		t.Errorf("a command was obeyed %d times", len(got))
+	}
+}
+
+func TestWhatAccelTakesOfOnePacket(t *testing.T) {
+	for name, c := range map[string]struct {
+		packet said
+		ends   bool
+	}{
+		"Session-Timeout alone":        {said{seconds(rfc2865.SessionTimeout_Type, 1)}, true},
+		"Session-Timeout beside Class": {said{seconds(rfc2865.SessionTimeout_Type, 1), plain(rfc2865.Class_Type, "x")}, false},
+	} {
+		n, l, s := play(t, "accel-ppp", nastest.Config{})
+		if code, _ := send(t, n, radius.CodeCoARequest, append(c.packet, plain(rfc2866.AcctSessionID_Type, s.ID()))...); code != radius.CodeCoAACK {
+			t.Fatalf("%s: %s", name, code)
+		}
+		if c.ends {
+			eventually(t, name, func() bool { return len(l.of(2, s.ID())) == 1 })
+		} else if time.Sleep(1500 * time.Millisecond); !s.Online() {
+			t.Errorf("%s ended the session", name)
+		}
 	}
 }
 
