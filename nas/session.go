@@ -26,6 +26,15 @@ type Session struct {
 	Applied        Digest // what the last Access-Accept or ACKed CoA carried; 0 when unknown
 }
 
+// Report is what accounting has said of an open session by now: the evidence of what is applied to it. The zero value says
+// nothing, such as of a session that was stored.
+type Report struct {
+	At            time.Time // of the newest record
+	Seconds       int64     // Acct-Session-Time, by the device's clock
+	Input, Output uint64    // octets from the subscriber and to him since the session began
+	Class         Digest    // of our cookie in this record's Class; 0 where none came back
+}
+
 // Garden says how the walled garden is expressed; each dialect uses the parts it can.
 type Garden struct {
 	Profile     contracts.Profile // low rates

@@ -14,7 +14,7 @@ type slow struct {
 	gone      chan struct{}
 }
 
-func (o *slow) SessionSeen(s nas.Session) {
+func (o *slow) SessionSeen(s nas.Session, said nas.Report) {
 	if o.meanwhile != nil {
 		go o.meanwhile()
 		select {
@@ -22,7 +22,7 @@ func (o *slow) SessionSeen(s nas.Session) {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	o.heard.SessionSeen(s)
+	o.heard.SessionSeen(s, said)
 }
 
 func (o *slow) SessionGone(key nas.SessionKey, cause int) {
@@ -50,5 +50,36 @@ func TestAnUncertainServiceStaysUncertain(t *testing.T) {
 		cookie(rec(KindInterim, 300, 300, 5, 5), 5))
 	if len(l) != 1 || l[0].Applied != nas.Unsure {
 		t.Errorf("%+v", l)
+	}
+}
+
+// reported is an Observer that keeps what it was told last.
+type reported struct{ nas.Report }
+
+func (o *reported) SessionSeen(_ nas.Session, said nas.Report) { o.Report = said }
+func (o *reported) SessionGone(nas.SessionKey, int)            { o.Report = nas.Report{} }
+
+// TestTheObserverIsToldWhatAccountingSays: counters of the session and the digest of this very record's Class, also where
+// an earlier one said another.
+func TestTheObserverIsToldWhatAccountingSays(t *testing.T) {
+	table, o := NewSessions(), &reported{}
+	table.Observe(o)
+	granting := func(r *Record, d nas.Digest) *Record {
+		r.Cookie = nas.Cookie{Access: 5, Granted: d}
+		return r
+	}
+	table.Apply(granting(rec(KindStart, 0, 0, 0, 0), 0x100000000000007))
+	table.Apply(granting(narrow(rec(KindInterim, 300, 300, 1<<31+7, 50)), 0x200000000000009))
+	want := nas.Report{At: t0.Add(300 * time.Second), Seconds: 300, Input: 1<<31 + 7, Output: 50, Class: 0x200000000000009}
+	if o.Report != want {
+		t.Errorf("told %+v, want %+v", o.Report, want)
+	}
+	table.Apply(narrow(rec(KindInterim, 600, 600, 9, 60))) // the counter wrapped; no Class came back
+	want = nas.Report{At: t0.Add(600 * time.Second), Seconds: 600, Input: 1<<32 + 9, Output: 60}
+	if o.Report != want {
+		t.Errorf("told %+v, want %+v", o.Report, want)
+	}
+	if s, _ := table.Get(testKey); s.Applied != 0x100000000000007 {
+		t.Errorf("applied %x", uint64(s.Applied))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"enlace/nas"
 	"enlace/radius/journal"
 )
 
@@ -96,7 +97,7 @@ func (t *Sessions) Adopt(s Session) bool {
 	t.count(nil, &s)
 	sh.mu.Unlock()
 	if o := t.observer.Load(); o != nil {
-		(*o).SessionSeen(s.Session)
+		(*o).SessionSeen(s.Session, nas.Report{})
 	}
 	return true
 }

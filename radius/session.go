@@ -54,6 +54,11 @@ type Session struct {
 // Open reports whether the session is not known to have ended.
 func (s *Session) Open() bool { return s.ClosedBy == StillOpen }
 
+// report is what accounting has said of the session; class is what came back in the newest record.
+func (s *Session) report(class nas.Digest) nas.Report {
+	return nas.Report{At: s.LastSeen, Seconds: s.Seconds, Input: s.Input, Output: s.Output, Class: class}
+}
+
 // Inferred reports whether the session was taken for ended without its device having said so.
 func (s *Session) Inferred() bool { return s.ClosedBy != StillOpen && s.ClosedBy != ClosedByStop }
 

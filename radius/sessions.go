@@ -17,8 +17,9 @@ import (
 // Observer hears of open sessions, of each in the order of what happened to it as long as Apply is called from one
 // goroutine. It may read the table and call SetApplied, and must not otherwise change it.
 type Observer interface {
-	// SessionSeen is called when a record showed a session to be open, for the first time or again.
-	SessionSeen(nas.Session)
+	// SessionSeen is called when a record showed a session to be open, for the first time or again, with what has been
+	// said of it.
+	SessionSeen(nas.Session, nas.Report)
 	// SessionGone is called when an open session has ended; cause is its Acct-Terminate-Cause.
 	SessionGone(key nas.SessionKey, cause int)
 }
@@ -83,7 +84,7 @@ func (t *Sessions) Observe(o Observer) {
 		sh := &t.shards[i]
 		sh.telling.Lock()
 		for _, s := range sh.openOnes(func(*Session) bool { return true }) {
-			o.SessionSeen(s.Session)
+			o.SessionSeen(s.Session, nas.Report{})
 		}
 		sh.telling.Unlock()
 	}
@@ -171,7 +172,7 @@ func (t *Sessions) Apply(r *Record) Change {
 		(*o).SessionGone(r.Key, int(cause))
 	}
 	if isOpen && last && change != Unchanged && r.Kind != KindApplied {
-		(*o).SessionSeen(after.Session)
+		(*o).SessionSeen(after.Session, after.report(r.Cookie.Granted))
 	}
 	return change
 }

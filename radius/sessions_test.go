@@ -19,7 +19,7 @@ type heard struct {
 	lines []string
 }
 
-func (h *heard) SessionSeen(s nas.Session) { h.add("seen %s %s", s.Key.ID, s.Login) }
+func (h *heard) SessionSeen(s nas.Session, _ nas.Report) { h.add("seen %s %s", s.Key.ID, s.Login) }
 func (h *heard) SessionGone(k nas.SessionKey, cause int) {
 	h.add("gone %s %d", k.ID, cause)
 }

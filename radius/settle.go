@@ -86,7 +86,7 @@ func (t *Sessions) refresh(stored Session) bool {
 	t.count(&before, &after)
 	sh.mu.Unlock()
 	if o := t.observer.Load(); o != nil {
-		(*o).SessionSeen(after.Session)
+		(*o).SessionSeen(after.Session, after.report(0))
 	}
 	return true
 }

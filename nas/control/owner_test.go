@@ -35,7 +35,7 @@ func TestAChangeReachesTheSessionsOfItsAccess(t *testing.T) {
 	defer running.Wait()
 	defer cancel()
 	see := func(id string, access contracts.AccessID, login string) {
-		r.SessionSeen(nas.Session{Key: nas.SessionKey{Device: deviceID, ID: id}, Access: access, Login: login, StartedAt: begin, Applied: full.Digest()})
+		r.SessionSeen(nas.Session{Key: nas.SessionKey{Device: deviceID, ID: id}, Access: access, Login: login, StartedAt: begin, Applied: full.Digest()}, nas.Report{})
 	}
 	// settled waits until what was to be asked is asked, and gives it.
 	settled := func(want map[string]int) {

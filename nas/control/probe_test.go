@@ -30,7 +30,7 @@ func TestProbe(t *testing.T) {
 	})
 	s := w.login("ana", full)
 	ghost := nas.Session{Key: nas.SessionKey{Device: deviceID, ID: "ghost"}, Login: "ana", StartedAt: begin, Applied: full.Digest()}
-	w.rec.SessionSeen(ghost)
+	w.rec.SessionSeen(ghost, nas.Report{})
 	probe := func(key nas.SessionKey) {
 		t.Helper()
 		if err := w.rec.Probe(key, "another login"); err != nil {

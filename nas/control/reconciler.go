@@ -93,7 +93,7 @@ func New(cfg Config) *Reconciler {
 // SessionSeen tells of a session by its Start or an Interim-Update. It is the evidence that an acknowledged CoA is waited
 // for, and that an acknowledged Disconnect did not happen. Applied counts when the session is new to the Reconciler;
 // afterwards it knows better itself. It takes about a microsecond and never waits for the network.
-func (r *Reconciler) SessionSeen(seen nas.Session) {
+func (r *Reconciler) SessionSeen(seen nas.Session, said nas.Report) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.sessions[seen.Key]
@@ -114,7 +114,7 @@ func (r *Reconciler) SessionSeen(seen nas.Session) {
 		}
 		again := s.differs || s.stale || !s.known || time.Since(s.askedAt) > askAgain
 		s.Session = seen
-		r.heardOf(s)
+		r.heardOf(s, said)
 		if !again {
 			return
 		}

@@ -141,21 +141,21 @@ func TestASessionUnknownToTheDeviceIsLeft(t *testing.T) {
 	w := newWorld(t, "accel-ppp", func(_ *world, c *control.Config, _ *nastest.Config, _ *nas.Device) { c.Backoff = time.Hour })
 	s := w.login("ana", full)
 	ghost := nas.Session{Key: nas.SessionKey{Device: deviceID, ID: "%lX6b02d419%hX"}, Login: "ana", StartedAt: begin, Applied: full.Digest()}
-	w.rec.SessionSeen(ghost)
+	w.rec.SessionSeen(ghost, nas.Report{})
 	w.give("ana", reduced)
 	w.has(s, reduced)
 	w.eventually(func() bool {
 		lines := w.lines("ana")
 		return len(lines) == 2 && slices.Contains(lines, "coa nak 503")
 	}, func() string { return w.story("ana") })
-	w.rec.SessionSeen(ghost)
+	w.rec.SessionSeen(ghost, nas.Report{})
 	w.rec.Changed(0, "ana")
 	w.give("ana", full) // which the ghost has, as far as is known
 	w.has(s, full)
 	w.eventually(func() bool { return len(w.recorded("ana")) == 3 }, func() string { return w.story("ana") })
 	other := ghost
 	other.Key.ID = "another"
-	w.rec.SessionSeen(other)
+	w.rec.SessionSeen(other, nas.Report{})
 	w.give("ana", reduced)
 	w.has(s, reduced)
 	w.eventually(func() bool {
@@ -485,7 +485,7 @@ func TestAnIdThatIsUsedAgainIsAnotherSession(t *testing.T) {
 	w.give("ana", reduced)
 	w.has(s, reduced)
 	w.recordedAs("ana", "coa ack")
-	w.rec.SessionSeen(nas.Session{Key: w.key(s), Login: "ana", StartedAt: begin.Add(time.Hour), Applied: full.Digest()})
+	w.rec.SessionSeen(nas.Session{Key: w.key(s), Login: "ana", StartedAt: begin.Add(time.Hour), Applied: full.Digest()}, nas.Report{})
 	w.recordedAs("ana", "coa ack", "coa ack")
 	if w.rec.Open() != 1 {
 		t.Errorf("%d sessions", w.rec.Open())

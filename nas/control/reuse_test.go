@@ -20,7 +20,7 @@ func TestACoAUnderWayWhenItsIdIsUsedAgain(t *testing.T) {
 				w.mu.Lock()
 				w.desired["ana"], w.applied[key] = full, full.Digest()
 				w.mu.Unlock()
-				w.rec.SessionSeen(nas.Session{Key: key, Login: "ana", StartedAt: begin.Add(time.Hour), Applied: full.Digest()})
+				w.rec.SessionSeen(nas.Session{Key: key, Login: "ana", StartedAt: begin.Add(time.Hour), Applied: full.Digest()}, nas.Report{})
 			})
 		}
 		return 1

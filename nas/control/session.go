@@ -147,7 +147,7 @@ func (s *session) reason() string {
 }
 
 // heardOf takes accounting for a session as evidence about the last command.
-func (r *Reconciler) heardOf(s *session) {
+func (r *Reconciler) heardOf(s *session, _ nas.Report) {
 	s.stale = false
 	if s.awaiting != nil && s.awaiting.Method == nas.CoA {
 		r.confirm(s, nas.EvidenceInterim)

@@ -189,7 +189,7 @@ func (w *world) account(status rfc2866.AcctStatusType, p *radius.Packet) bool {
 		}
 		s.StartedAt, s.Applied = w.started[key], w.applied[key]
 		w.mu.Unlock()
-		w.rec.SessionSeen(s)
+		w.rec.SessionSeen(s, nas.Report{})
 	case rfc2866.AcctStatusType_Value_Stop:
 		w.rec.SessionGone(key, int(rfc2866.AcctTerminateCause_Get(p)))
 	}

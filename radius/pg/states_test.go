@@ -19,7 +19,7 @@ import (
 // ends is an observer that writes down which sessions have ended.
 type ends struct{ ids []string }
 
-func (e *ends) SessionSeen(nas.Session)                 { /* only ends are looked at */ }
+func (e *ends) SessionSeen(nas.Session, nas.Report)     { /* only ends are looked at */ }
 func (e *ends) SessionGone(k nas.SessionKey, _ int)     { e.ids = append(e.ids, k.ID) }
 func (e *ends) String() string                          { slices.Sort(e.ids); return strings.Join(e.ids, " ") }
 func key(id string) nas.SessionKey                      { return nas.SessionKey{Device: device.ID, ID: id} }
