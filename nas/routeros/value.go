@@ -106,7 +106,14 @@ func limit(p contracts.Profile) string {
 	return strconv.FormatUint(p.UpBps, 10) + "/" + strconv.FormatUint(p.DownBps, 10)
 }
 
-// quoted writes a value as RouterOS's console reads it.
+// value writes a value as RouterOS's console reads it.
+func value(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == "" {
+		return s
+	}
+	return quoted(s)
+}
+
 func quoted(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
@@ -124,3 +131,5 @@ func quoted(s string) string {
 	b.WriteByte('"')
 	return b.String()
 }
+
+func seconds(n int) time.Duration { return time.Duration(n) * time.Second }

@@ -44,8 +44,11 @@ func TestRates(t *testing.T) {
 	}
 }
 
-func TestQuoted(t *testing.T) {
-	if got, want := quoted("a\"b$c\\d?\x01é"), `"a\"b\$c\\d\?\01\C3\A9"`; got != want {
+func TestValue(t *testing.T) {
+	if got := value("enlace-walled"); got != "enlace-walled" {
+		t.Error(got)
+	}
+	if got, want := value("a\"b$c\\d?\x01é"), `"a\"b\$c\\d\?\01\C3\A9"`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
