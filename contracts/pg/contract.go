@@ -15,6 +15,37 @@ import (
 
 // CreateContract validates and inserts a contract with its accesses; passwords is parallel to c.Accesses. IDs are set.
 func (s *Store) CreateContract(ctx context.Context, actor string, now time.Time, c *contracts.Contract, passwords []string) error {
+	if err := newContract(c, now, passwords); err != nil {
+		return err
+	}
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := customer(ctx, tx, c.CustomerID); err != nil {
+			return err
+		}
+		return s.insertContract(ctx, tx, actor, now, c, passwords)
+	})
+}
+
+// Subscribe is CreateCustomer and, for him, CreateContract: both or neither.
+func (s *Store) Subscribe(ctx context.Context, actor string, now time.Time, who *contracts.Customer, c *contracts.Contract, passwords []string) error {
+	who.Document = contracts.NormalTaxID(who.Document)
+	if err := who.Validate(); err != nil {
+		return err
+	}
+	if err := newContract(c, now, passwords); err != nil {
+		return err
+	}
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		if err := createCustomer(ctx, tx, actor, now, who); err != nil {
+			return err
+		}
+		c.CustomerID = who.ID
+		return s.insertContract(ctx, tx, actor, now, c, passwords)
+	})
+}
+
+// newContract fills in what is recorded now and refuses what cannot be a contract.
+func newContract(c *contracts.Contract, now time.Time, passwords []string) error {
 	c.CreatedAt = now.UTC().Truncate(time.Microsecond)
 	if c.BillingAnchor.IsZero() && c.Zone != nil {
 		c.BillingAnchor = contracts.DateOf(now, c.Zone)
@@ -28,42 +59,41 @@ func (s *Store) CreateContract(ctx context.Context, actor string, now time.Time,
 	if len(c.Accesses) == 0 || len(passwords) != len(c.Accesses) {
 		return contracts.Invalidf("accesses", "a contract has at least one access, each with a password")
 	}
-	return s.inTx(ctx, func(tx pgx.Tx) error {
-		if c.ExtraCalendars == nil {
-			c.ExtraCalendars = []string{}
-		}
-		if _, err := customer(ctx, tx, c.CustomerID); err != nil {
+	if c.ExtraCalendars == nil {
+		c.ExtraCalendars = []string{}
+	}
+	return nil
+}
+
+func (s *Store) insertContract(ctx context.Context, tx pgx.Tx, actor string, now time.Time, c *contracts.Contract, passwords []string) error {
+	var planExists bool
+	if err := tx.QueryRow(ctx, `select exists (select from plan where id = $1)`, c.PlanID).Scan(&planExists); err != nil {
+		return fmt.Errorf("reading plan %d: %w", c.PlanID, err)
+	}
+	if !planExists {
+		return contracts.Invalidf("plan_id", "there is no plan %d", c.PlanID)
+	}
+	err := tx.QueryRow(ctx, `
+		insert into contract (customer_id, plan_id, zone, created_at, starts_pending, auto_block, exempt, trust_enabled,
+			no_block_until, extra_calendars, due_day, timing, billing_anchor)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) returning id`,
+		c.CustomerID, c.PlanID, c.Zone.String(), c.CreatedAt, c.StartsPending, c.AutoBlock, c.Exempt, c.TrustEnabled,
+		sqlDate(c.NoBlockUntil), c.ExtraCalendars, c.DueDay, c.Timing, sqlDate(c.BillingAnchor)).Scan(&c.ID)
+	if err != nil {
+		return fmt.Errorf("creating a contract: %w", err)
+	}
+	for i := range c.Accesses {
+		if err := s.insertAccess(ctx, tx, now, c.ID, &c.Accesses[i], passwords[i]); err != nil {
 			return err
 		}
-		var planExists bool
-		if err := tx.QueryRow(ctx, `select exists (select from plan where id = $1)`, c.PlanID).Scan(&planExists); err != nil {
-			return fmt.Errorf("reading plan %d: %w", c.PlanID, err)
-		}
-		if !planExists {
-			return contracts.Invalidf("plan_id", "there is no plan %d", c.PlanID)
-		}
-		err := tx.QueryRow(ctx, `
-			insert into contract (customer_id, plan_id, zone, created_at, starts_pending, auto_block, exempt, trust_enabled,
-				no_block_until, extra_calendars, due_day, timing, billing_anchor)
-			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) returning id`,
-			c.CustomerID, c.PlanID, c.Zone.String(), c.CreatedAt, c.StartsPending, c.AutoBlock, c.Exempt, c.TrustEnabled,
-			sqlDate(c.NoBlockUntil), c.ExtraCalendars, c.DueDay, c.Timing, sqlDate(c.BillingAnchor)).Scan(&c.ID)
-		if err != nil {
-			return fmt.Errorf("creating a contract: %w", err)
-		}
-		for i := range c.Accesses {
-			if err := s.insertAccess(ctx, tx, now, c.ID, &c.Accesses[i], passwords[i]); err != nil {
-				return err
-			}
-		}
-		if err := Audit(ctx, tx, now, actor, "contract.create", fmt.Sprintf("contract:%d", c.ID), "done", nil); err != nil {
-			return err
-		}
-		if err := postgres.MarkChanged(ctx, tx, "contract", int64(c.ID)); err != nil {
-			return err
-		}
-		return postgres.NotifyChange(ctx, tx)
-	})
+	}
+	if err := Audit(ctx, tx, now, actor, "contract.create", fmt.Sprintf("contract:%d", c.ID), "done", nil); err != nil {
+		return err
+	}
+	if err := postgres.MarkChanged(ctx, tx, "contract", int64(c.ID)); err != nil {
+		return err
+	}
+	return postgres.NotifyChange(ctx, tx)
 }
 
 // SetPassword replaces the password of an access.
