@@ -49,7 +49,9 @@ var stages = []stage{
 // acts are every vendor as it is, and with what it is known for.
 func acts() []*act {
 	const overdue, wall = "16 days overdue", "30 days overdue"
-	from := func(stage string, q nastest.Quirks) map[string]nastest.Quirks { return map[string]nastest.Quirks{stage: q} }
+	from := func(stage string, q nastest.Quirks) map[string]nastest.Quirks {
+		return map[string]nastest.Quirks{stage: q}
+	}
 	return []*act{
 		{vendor: "mikrotik", title: "as it is"},
 		{vendor: "mikrotik", title: "a release that knows no Rate-Limit in a CoA-Request", quirks: from(overdue, nastest.Quirks{Unknown: []nastest.Attribute{{Vendor: 14988, Number: 8}}})},
