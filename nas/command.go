@@ -17,9 +17,13 @@ type Evidence string
 
 const (
 	NoEvidence      Evidence = ""
-	EvidenceInterim Evidence = "interim"
+	EvidenceInterim Evidence = "interim" // accounting went on after it: the weakest
+	EvidenceTraffic Evidence = "traffic" // faster than the service before allowed
+	EvidenceClass   Evidence = "class"   // the Class that it carried came back
 	EvidenceStop    Evidence = "stop"
 	EvidenceLogin   Evidence = "login"
+	// EvidenceIgnored says the contrary: it was acknowledged and had no effect.
+	EvidenceIgnored Evidence = "ignored"
 )
 
 // CommandID names a command in the record of commands. Whoever makes the record draws it, so that what is learned

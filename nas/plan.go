@@ -15,6 +15,7 @@ const (
 	None       Method = ""           // what it has is what it should have
 	CoA        Method = "coa"        // CoA-Request (RFC 5176, section 2.2)
 	Disconnect Method = "disconnect" // Disconnect-Request (RFC 5176, section 2.1); the next login brings the service
+	ViaAPI     Method = "api"        // the device's own API, where the others cannot do it
 )
 
 // Command is what a session's access server is to be told. Steps are the change itself, without the attributes that

@@ -48,6 +48,7 @@ type Config struct {
 	PoolHold           time.Duration   `yaml:"pool_hold" env:"ENLACE_POOL_HOLD" default:"72h" help:"How long an address of a pool stays a subscriber's who is not online (1h at least)."`
 	PoolReserveHold    time.Duration   `yaml:"pool_reserve_hold" env:"ENLACE_POOL_RESERVE_HOLD" default:"30m" help:"How long a node whose database is away lends addresses to who has none yet, and how long nobody else lends what a node that died held ready (10m at least)."`
 	CoARetry           []time.Duration `yaml:"coa_retry" name:"coa-retry" env:"ENLACE_COA_RETRY" default:"2s,4s,8s" sep:"," help:"How long each attempt of a CoA or Disconnect is waited for; there are as many attempts as values."`
+	WaveSessions       int             `yaml:"wave_sessions" env:"ENLACE_WAVE_SESSIONS" default:"200" help:"So many sessions that are to change at once are a mass change, which is shown with its progress."`
 
 	WalledDownBps     uint64 `yaml:"walled_down_bps" env:"ENLACE_WALLED_DOWN_BPS" default:"1000000" help:"Download rate in the walled garden, bit/s."`
 	WalledUpBps       uint64 `yaml:"walled_up_bps" env:"ENLACE_WALLED_UP_BPS" default:"1000000" help:"Upload rate in the walled garden, bit/s."`
@@ -92,6 +93,8 @@ func (c *Config) check() error {
 			"where another law rules, set connection_retention_short as well", c.ConnectionRetention)
 	case c.RejectDelay < 0 || c.RejectDelay > 10*time.Second:
 		return fmt.Errorf("reject_delay is between 0 and 10 seconds: access servers give up after that")
+	case c.WaveSessions < 1:
+		return fmt.Errorf("wave_sessions is 1 at least")
 	case c.PoolReserveHold < radius.LeastReserveHold:
 		return fmt.Errorf("pool_reserve_hold is %s at least", radius.LeastReserveHold)
 	case c.PoolHold < time.Hour:

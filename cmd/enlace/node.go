@@ -198,9 +198,9 @@ func (n *node) prepare() (err error) {
 	n.commands = newCommandLog(n.stores.devices, n.log, n.metrics)
 	n.reconciler = control.New(control.Config{
 		Device: p.device, Desired: p.desired(n.cfg.garden()), Record: n.commands.add, Dialects: n.dialects, Now: n.clock.Now,
-		SetApplied: n.setApplied, Gone: func(key nas.SessionKey, start time.Time) { n.limiter.Gone(key, start) }, Retry: n.cfg.CoARetry, Log: n.log, Metrics: n.metrics,
+		SetApplied: n.setApplied, Gone: func(key nas.SessionKey, start time.Time) { n.limiter.Gone(key, start) }, Retry: n.cfg.CoARetry, WaveOf: n.cfg.WaveSessions, Log: n.log, Metrics: n.metrics,
 	})
-	p.changed, p.kick = n.reconciler.Changed, n.reconciler.Kick
+	p.changed, p.kick, p.pauses = n.reconciler.Changed, n.reconciler.Kick, n.reconciler.SetPauses
 	p.usage.read, p.usage.changed = n.stores.sessions.Usage, n.reconciler.Changed
 	n.stores.sessions.Terms = p.directory.Terms
 	n.limiter = radius.NewLimiter(radius.LimitConfig{

@@ -39,6 +39,7 @@ type projection struct {
 	keepPast  bool                                          // the clock may be set back: windows that are over are kept
 	changed   func(access contracts.AccessID, login string) // called after a login's timeline was rebuilt
 	kick      func()                                        // called after everything, or a device, was read anew; may be nil
+	pauses    func([]nas.Pause)                             // called when what is paused was read anew; may be nil
 	stumbled  map[string]int                                // how often in a row something could not be read although the database answers
 	unread    atomic.Int64                                  // contracts that the last load passed over
 	built     atomic.Int64                                  // contracts whose timelines were built
@@ -128,7 +129,23 @@ func (p *projection) loadShared(ctx context.Context) error {
 	if err := p.loadPlans(ctx); err != nil {
 		return err
 	}
+	if err := p.loadPauses(ctx); err != nil {
+		return err
+	}
 	return p.loadDevices(ctx)
+}
+
+// loadPauses comes before sessions are known, so that nothing is told what is held back.
+func (p *projection) loadPauses(ctx context.Context) error {
+	if p.pauses == nil {
+		return nil
+	}
+	pauses, err := p.devices.Pauses(ctx)
+	if err != nil {
+		return err
+	}
+	p.pauses(pauses)
+	return nil
 }
 
 func (p *projection) loadPlans(ctx context.Context) error {
@@ -269,7 +286,7 @@ func (p *projection) markFresh() {
 func (p *projection) apply(ctx context.Context, changes []postgres.Change) error {
 	var ids []int64
 	var used []contracts.ContractID
-	plans, devices, rules := false, false, false
+	plans, devices, rules, pauses := false, false, false, false
 	for _, c := range changes {
 		switch c.Tbl {
 		case "contract":
@@ -280,6 +297,8 @@ func (p *projection) apply(ctx context.Context, changes []postgres.Change) error
 			plans = true
 		case "device":
 			devices = true
+		case "pause":
+			pauses = true
 		case "rules":
 			rules = true
 		}
@@ -296,6 +315,11 @@ func (p *projection) apply(ctx context.Context, changes []postgres.Change) error
 			return err
 		}
 		p.kicked()
+	}
+	if pauses {
+		if err := p.passOver(soon, "the pauses", p.loadPauses(soon)); err != nil {
+			return err
+		}
 	}
 	if rules || plans {
 		err := p.reloadAll(ctx)

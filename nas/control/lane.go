@@ -25,6 +25,7 @@ type lane struct {
 	device *nas.Device // as it was last asked for; nil when it is not known
 	first  queue       // restoring: in order of arrival
 	rest   queue       // in random order, so that no neighbourhood is always the last
+	paused bool
 	wake   chan struct{}
 	counts *tally
 
@@ -52,6 +53,10 @@ func (l *lane) put(s *session, first bool) {
 	l.drop(s)
 	s.line, s.place = q, len(q.waiting)
 	q.waiting = append(q.waiting, s)
+	l.wakeUp()
+}
+
+func (l *lane) wakeUp() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
@@ -78,6 +83,9 @@ func (l *lane) drop(s *session) {
 	q.waiting = q.waiting[:last]
 	s.line, s.place = nil, -1
 }
+
+// reachable reports whether the device can be told anything.
+func (l *lane) reachable() bool { return l.device != nil && l.device.CoA.IsValid() }
 
 // tally is the device's metrics, under its present name.
 func (l *lane) tally() *tally {
@@ -159,7 +167,7 @@ func (l *lane) run(ctx context.Context) {
 func (l *lane) waiting() bool {
 	l.r.mu.Lock()
 	defer l.r.mu.Unlock()
-	return len(l.first.waiting)+len(l.rest.waiting) > 0
+	return len(l.first.waiting) > 0 || len(l.rest.waiting) > 0 && !l.paused
 }
 
 // job is a command about to be sent.
@@ -185,7 +193,7 @@ func (l *lane) take(dev *nas.Device) *job {
 	var s *session
 	if len(l.first.waiting) > 0 {
 		s = l.first.waiting[0]
-	} else if n := len(l.rest.waiting); n > 0 {
+	} else if n := len(l.rest.waiting); n > 0 && !l.paused {
 		s = l.rest.waiting[rand.IntN(n)]
 	} else {
 		return nil
@@ -231,6 +239,7 @@ func (l *lane) take(dev *nas.Device) *job {
 		j.packets = []radius.Attributes{r.identify(s, dev)}
 	}
 	s.busy, s.awaiting = true, nil
+	r.track(s)
 	r.cfg.Record(j.rec)
 	return j
 }

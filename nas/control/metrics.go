@@ -11,6 +11,9 @@ type metrics struct {
 	inFlight    prometheus.Gauge
 	differences prometheus.Gauge
 	changeToACK prometheus.Histogram
+	waves       prometheus.Counter
+	settled     prometheus.Counter
+	pauses      prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -31,9 +34,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		changeToACK: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "enlace_nas_change_to_ack_seconds", Help: "From noticing a difference to the device's acknowledgement.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}}),
+		waves: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "enlace_wave_ended_total", Help: "Mass changes that have ended."}),
+		settled: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "enlace_wave_settled_total", Help: "Sessions of mass changes that were done or given up."}),
+		pauses: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "enlace_nas_pauses", Help: "Pauses of commands that do not restore service: of all devices, and of single ones."}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.commands, m.givenUp, m.ignored, m.inFlight, m.differences, m.changeToACK)
+		reg.MustRegister(m.commands, m.givenUp, m.ignored, m.inFlight, m.differences, m.changeToACK, m.waves, m.settled, m.pauses)
 	}
 	return m
 }

@@ -32,6 +32,7 @@ func (r *Reconciler) complete(j *job, a answer, attempts int, err error) {
 		s.order = nil
 	}
 	j.rec.Attempts = attempts
+	r.wave.told(s, attempts)
 	if changed && lost {
 		s.applied = 0
 	}

@@ -43,6 +43,7 @@ type Config struct {
 	// default: the device's interim interval.
 	Evidence time.Duration
 	Backoff  time.Duration // first pause after giving a session up, doubled each time; default 30 s
+	WaveOf   int           // so many sessions that differ at once are a mass change (Waves); default 200
 }
 
 // Reconciler closes the differences between desired and applied. It does nothing until Run is called, but may be told of
@@ -62,6 +63,12 @@ type Reconciler struct {
 	urgent   []*session // to be evaluated, before those of routine
 	routine  []*session
 	start    func(*lane) // starts a lane; nil until Run
+
+	pending   map[*session]struct{} // whose difference is to be closed and was not given up
+	wave      *wave                 // under way; nil: none
+	waveCount int64
+	past      []*wave // ended, oldest first
+	pauses    []nas.Pause
 
 	latest time.Time // of the instants for which Desired was asked since the clock was last seen going back; of Run's goroutine
 }
@@ -83,11 +90,19 @@ func New(cfg Config) *Reconciler {
 	if cfg.Record == nil {
 		cfg.Record = func(nas.CommandRecord) {}
 	}
-	return &Reconciler{
+	if cfg.WaveOf == 0 {
+		cfg.WaveOf = 200
+	}
+	r := &Reconciler{
 		cfg: cfg, metrics: newMetrics(cfg.Metrics),
 		dirtied: make(chan struct{}, 1), kicked: make(chan struct{}, 1),
 		sessions: map[nas.SessionKey]*session{}, byOwner: map[owner][]*session{}, lanes: map[nas.DeviceID]*lane{},
+		pending: map[*session]struct{}{},
 	}
+	if cfg.Metrics != nil {
+		cfg.Metrics.MustRegister(waveCollector{r})
+	}
+	return r
 }
 
 // SessionSeen tells of a session by its Start or an Interim-Update. It is the evidence that an acknowledged CoA is waited
@@ -384,6 +399,7 @@ func (r *Reconciler) laneOf(id nas.DeviceID) *lane {
 	l := r.lanes[id]
 	if l == nil {
 		l = newLane(r, id)
+		l.paused = r.isPaused(id)
 		r.lanes[id] = l
 		if r.start != nil {
 			r.start(l)
@@ -416,6 +432,7 @@ func (r *Reconciler) remove(s *session) {
 	s.lane.drop(s)
 	r.setBoundary(s, time.Time{})
 	r.setDiffers(s, false)
+	r.track(s)
 	r.unindex(s)
 	delete(r.sessions, s.Key)
 }

@@ -39,6 +39,10 @@ type session struct {
 	backoff     time.Duration
 	unreachable bool // that its device cannot be told is recorded
 	stale       bool // its device knows no such session; until it is heard of again
+	givenUp     bool // until it is heard of, or is to have something else
+
+	wave *wave // the last that it was part of
+	part part  // of that wave
 
 	awaiting       *nas.CommandRecord // answered or timed out, and without evidence
 	disconnectedAt time.Time          // real clock: a Disconnect was acknowledged
@@ -81,10 +85,12 @@ func (r *Reconciler) settle(s *session) {
 	if s.gone {
 		return
 	}
+	defer r.track(s)
 	r.setDiffers(s, s.known && !s.stale && s.applied != s.want.Digest())
 	if s.busy {
 		return // looked at again when the answer is there
 	}
+	s.givenUp = s.differs && s.disconnectedAt.IsZero() && s.order == nil && (time.Now().Before(s.retryAt) || !s.lane.reachable())
 	if s.applied != 0 {
 		s.restore = nas.Restores(s.applied, s.want)
 	}
@@ -93,7 +99,7 @@ func (r *Reconciler) settle(s *session) {
 		s.lane.put(s, true)
 	case !s.differs, !s.disconnectedAt.IsZero(), time.Now().Before(s.retryAt):
 		s.lane.drop(s)
-	case s.lane.device == nil || !s.lane.device.CoA.IsValid():
+	case !s.lane.reachable():
 		s.lane.drop(s)
 		r.cannotTell(s)
 	default:

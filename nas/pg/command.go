@@ -29,13 +29,14 @@ func (s *Store) SaveCommands(ctx context.Context, commands []nas.CommandRecord) 
 			overriding system value
 			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 			on conflict (id) do update set
+				reason = excluded.reason,
 				sent_at = coalesce(c.sent_at, excluded.sent_at),
 				attempts = greatest(c.attempts, excluded.attempts),
 				answered_at = coalesce(excluded.answered_at, c.answered_at),
 				answer = coalesce(nullif(excluded.answer, ''), c.answer),
 				error_cause = coalesce(nullif(excluded.error_cause, 0), c.error_cause),
-				confirmed_at = coalesce(c.confirmed_at, excluded.confirmed_at),
-				evidence = coalesce(nullif(c.evidence, ''), excluded.evidence)`,
+				confirmed_at = coalesce(excluded.confirmed_at, c.confirmed_at),
+				evidence = coalesce(nullif(excluded.evidence, ''), c.evidence)`,
 			int64(c.ID), int64(c.Session.Device), nas.TextOf(c.Session.ID), nas.TextOf(c.Login), string(c.Method), plain(c.Want),
 			plain(c.Reason), plain(c.Actor), c.RequestedAt, instant(c.SentAt), c.Attempts, instant(c.AnsweredAt), string(c.Answer),
 			c.ErrorCause, instant(c.ConfirmedAt), string(c.Evidence))
