@@ -27,6 +27,8 @@ type cli struct {
 	Token    tokenCmd    `cmd:"" help:"Manage the API's bearer tokens."`
 	Staff    staffCmd    `cmd:"" help:"Manage the panel's accounts."`
 	Simulate simulateCmd `cmd:"" help:"Run a decision table against the engine; needs no database."`
+	RouterOS routerosCmd `cmd:"" name:"routeros" help:"Ask MikroTik routers by their API."`
+	Import   importCmd   `cmd:"" help:"Bring in subscribers from elsewhere."`
 
 	Config     Config           `embed:"" group:"Configuration"`
 	ConfigFile kong.ConfigFlag  `name:"config" env:"ENLACE_CONFIG" placeholder:"FILE" help:"Configuration file (YAML): the flags' names with _ for -, such as database_url."`

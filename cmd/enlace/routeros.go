@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"enlace/nas"
+	naspg "enlace/nas/pg"
+	"enlace/nas/routeros"
+)
+
+// routerosCmd asks MikroTik routers by their API.
+type routerosCmd struct {
+	Facts routerosFactsCmd `cmd:"" help:"Say what a router is: identity, version, board, serial number, uptime."`
+	Check routerosCheckCmd `cmd:"" help:"Compare a router's configuration with what it should be, and print the commands to paste."`
+}
+
+type routerosFactsCmd struct {
+	Device string `arg:"" help:"Name of the device."`
+	Output string `enum:"text,json" default:"text" help:"text or json."`
+}
+
+func (c *routerosFactsCmd) Run(ctx context.Context, cfg *Config, out io.Writer) error {
+	return withRouter(ctx, cfg, c.Device, func(_ *database, d *nas.Device, api *routeros.Client) error {
+		f, err := api.Facts(ctx, d.API)
+		if err != nil {
+			return err
+		}
+		if c.Output == "json" {
+			return writeJSON(out, struct {
+				routeros.Facts
+				Uptime int64 `json:"uptime_seconds"`
+			}{f, int64(f.Uptime / time.Second)})
+		}
+		w := tabwriter.NewWriter(out, 2, 2, 2, ' ', 0)
+		for _, line := range [][2]string{{"identity", f.Identity}, {"version", f.Version}, {"board", f.Board}, {"serial", f.Serial}, {"firmware", f.Firmware},
+			{"uptime", f.Uptime.String()}, {"PPP sessions", strconv.Itoa(f.Sessions)}} {
+			if line[1] != "" {
+				fmt.Fprintf(w, "%s\t%s\n", line[0], nas.TextOf(line[1]))
+			}
+		}
+		return w.Flush()
+	})
+}
+
+type routerosCheckCmd struct {
+	Device string     `arg:"" help:"Name of the device."`
+	Server netip.Addr `help:"Address by which the router reaches this server; without it any RADIUS server will do."`
+	Host   []string   `help:"Name or address that walled subscribers must reach beside the portal, such as payment."`
+	Output string     `enum:"text,json,commands" default:"text" help:"text, json, or commands: nothing but what to paste."`
+}
+
+func (c *routerosCheckCmd) Run(ctx context.Context, cfg *Config, out io.Writer) error {
+	return withRouter(ctx, cfg, c.Device, func(_ *database, d *nas.Device, api *routeros.Client) error {
+		want := routeros.ExpectationOf(d, cfg.WalledAddressList)
+		want.Server, want.Hosts, want.Portal = c.Server, c.Host, hostOf(cfg.WalledPortal)
+		want.AuthPort, want.AcctPort = portOf(cfg.AuthListen), portOf(cfg.AcctListen)
+		found, err := api.Check(ctx, d.API, want)
+		if err != nil {
+			return err
+		}
+		switch c.Output {
+		case "json":
+			err = writeJSON(out, found)
+		case "commands":
+			for _, f := range found {
+				for _, command := range f.Commands {
+					fmt.Fprintln(out, command)
+				}
+			}
+		default:
+			err = writeFindings(out, found)
+		}
+		for _, f := range found {
+			if f.Level == routeros.Wrong && err == nil {
+				err = errRowsFailed // it was said
+			}
+		}
+		return err
+	})
+}
+
+// writeFindings is the answer for people, with the commands last so that they can be copied at once.
+func writeFindings(out io.Writer, found []routeros.Finding) error {
+	w := tabwriter.NewWriter(out, 2, 2, 2, ' ', 0)
+	var commands []string
+	for _, f := range found {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", f.Level, f.Topic, f.Text)
+		commands = append(commands, f.Commands...)
+	}
+	if err := w.Flush(); err != nil || len(commands) == 0 {
+		return err
+	}
+	fmt.Fprintf(out, "\nTo paste, after reading, in this order (with %s replaced where it appears):\n\n", routeros.SecretPlaceholder)
+	for _, command := range commands {
+		fmt.Fprintln(out, command)
+	}
+	return nil
+}
+
+// withRouter opens the database and finds a device that has an API.
+func withRouter(ctx context.Context, cfg *Config, name string, do func(*database, *nas.Device, *routeros.Client) error) error {
+	seal, err := openSealer(cfg)
+	if err != nil {
+		return err
+	}
+	db, err := openExisting(ctx, cfg, cfg.logger(os.Stderr))
+	if err != nil {
+		return err
+	}
+	defer db.close()
+	d, err := (&naspg.Store{Pool: db.pool, Sealer: seal}).DeviceByName(ctx, name)
+	if err != nil {
+		return err
+	}
+	if !d.API.Known() {
+		return fmt.Errorf("device %q has no API: give it the address, user, password and certificate of one", name)
+	}
+	api := routeros.New(routeros.Config{})
+	defer api.Close()
+	return do(db, &d, api)
+}
+
+// hostOf is the host of a portal's address, which may be a URL.
+func hostOf(portal string) string {
+	if u, err := url.Parse(portal); err == nil && u.Hostname() != "" {
+		return u.Hostname()
+	}
+	return portal
+}
+
+// portOf is the port of the first of the addresses that are listened on.
+func portOf(listen []string) uint16 {
+	if len(listen) == 0 {
+		return 0
+	}
+	_, port, _ := net.SplitHostPort(listen[0])
+	n, _ := strconv.ParseUint(port, 10, 16)
+	return uint16(n)
+}
+
+func writeJSON(out io.Writer, v any) error {
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
