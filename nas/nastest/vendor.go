@@ -148,7 +148,7 @@ func (n *NAS) change(a *applied, p *radius.Packet, q Quirks) (cause uint32, offl
 			return r.cause, false
 		case err != nil:
 			return invalidRequest, false
-		case !known && !v.ignoresUnknown:
+		case !known && !v.ignoresUnknown && (!v.partial || q.Validates):
 			return unsupportedAttribute, false
 		}
 	}

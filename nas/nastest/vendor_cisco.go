@@ -44,8 +44,10 @@ func readCiscoPair(n *NAS, a *applied, pair string) (bool, error) {
 		return true, ciscoPolicy(n, a, value, true)
 	case "ip:sub-qos-policy-out", "sub-qos-policy-out", "subscriber:sub-qos-policy-out":
 		return true, ciscoPolicy(n, a, value, false)
-	case "ip:inacl", "ip:outacl":
+	case "ip:inacl", "subscriber:inacl":
 		a.filter = value
+	case "ip:outacl", "subscriber:outacl", "ipv6:inacl", "subscriber:ipv6_inacl", "subscriber:ipv6_outacl":
+		// the other direction's, or IPv6's; the wall is told by the first
 	case "ip:addr-pool":
 		a.pool = value
 	default:
