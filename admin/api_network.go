@@ -89,23 +89,53 @@ type deviceFieldsJSON struct {
 	IPv4Pool             int64  `json:"ipv4_pool,omitempty" minimum:"0" doc:"Pool that lends IPv4 addresses; absent: the access server chooses"`
 	DelegatedPool        int64  `json:"delegated_pool,omitempty" minimum:"0" doc:"Pool that lends delegated IPv6 prefixes"`
 	SwapOctets           bool   `json:"swap_octets,omitempty" doc:"The device reports download as Acct-Input-Octets"`
+
+	ShortName string         `json:"short_name,omitempty" maxLength:"32" doc:"What it is called in lists"`
+	Model     string         `json:"model,omitempty" maxLength:"100" example:"NE8000 M8"`
+	POP       string         `json:"pop,omitempty" maxLength:"100" doc:"Point of presence"`
+	Zone      string         `json:"zone,omitempty" maxLength:"64" doc:"Time zone it stands in; absent: the provider's" example:"America/Manaus"`
+	Place     *placeJSON     `json:"place,omitempty" doc:"Where it stands, WGS 84"`
+	API       *deviceAPIJSON `json:"api,omitempty" doc:"The device's own API (RouterOS), for what RADIUS cannot do; absent: none"`
+}
+
+type placeJSON struct {
+	Latitude  float64 `json:"latitude" minimum:"-90" maximum:"90"`
+	Longitude float64 `json:"longitude" minimum:"-180" maximum:"180"`
+}
+
+type deviceAPIJSON struct {
+	Address     string `json:"address" doc:"Address and port" example:"10.0.0.1:8729"`
+	User        string `json:"user" maxLength:"100"`
+	Password    string `json:"password,omitempty" writeOnly:"true" maxLength:"200" doc:"Never shown. Absent in an update: kept"`
+	Certificate string `json:"certificate" doc:"sha256: and the fingerprint that its certificate must have, or plain: without TLS"`
 }
 
 type deviceJSON struct {
 	ID                  int64           `json:"id"`
 	OlderSecretAccepted bool            `json:"older_secret_accepted"`
+	SecretInUse         string          `json:"secret_in_use,omitempty" enum:"present,older,unknown" doc:"While two are accepted: which one it was last seen to use. Commands are signed with that, and with the other when nothing answers"`
 	Observed            observationJSON `json:"observed" doc:"What has been seen of its requests"`
 	deviceFieldsJSON
 }
 
 func (s *server) deviceJSONOf(d *nas.Device) deviceJSON {
 	p := &page{lang: contracts.English, now: s.Now(), zone: s.Zone}
-	out := deviceJSON{int64(d.ID), d.OlderSecret != nil, observationJSONOf(p, d), deviceFieldsJSON{Name: d.Name, Source: sourceText(d.Source),
+	out := deviceJSON{int64(d.ID), d.OlderSecret != nil, "", observationJSONOf(p, d), deviceFieldsJSON{Name: d.Name, Source: sourceText(d.Source),
 		Certificate: d.Certificate, Dialect: d.Dialect, NASIdentifier: d.NASIdentifier, MessageAuthenticator: string(d.MessageAuthenticator),
 		LimitProxyState: string(d.LimitProxyState), InterimSeconds: d.InterimSeconds, CommandsPerSecond: d.CommandsPerSecond,
 		SwapOctets: d.SwapOctets, IPv4Pool: int64(d.IPv4Pool), DelegatedPool: int64(d.DelegatedPool)}}
 	if d.CoA.IsValid() {
 		out.CoA = d.CoA.String()
+	}
+	if d.OlderSecret != nil {
+		out.SecretInUse = map[radius.SecretProof]string{radius.NewerProof: "present", radius.OlderProof: "older", radius.NoProof: "unknown"}[s.SecretInUse(d.ID)]
+	}
+	out.ShortName, out.Model, out.POP, out.Zone = d.Site.ShortName, d.Site.Model, d.Site.POP, d.Site.Zone
+	if d.Site.Place != nil {
+		out.Place = &placeJSON{d.Site.Place.Latitude, d.Site.Place.Longitude}
+	}
+	if d.API.Known() {
+		out.API = &deviceAPIJSON{Address: d.API.Addr.String(), User: d.API.User, Certificate: d.API.Certificate}
 	}
 	return out
 }
@@ -129,7 +159,16 @@ func (f *deviceFieldsJSON) apply(d *nas.Device, dialects *nas.Dialects) error {
 		d.OlderSecret = nil
 	}
 	d.ChangeSecret([]byte(f.Secret), f.KeepOlderSecret)
-	return nil
+	d.Site = nas.Site{ShortName: f.ShortName, Model: f.Model, POP: f.POP, Zone: f.Zone}
+	if f.Place != nil {
+		d.Site.Place = &nas.Coordinates{Latitude: f.Place.Latitude, Longitude: f.Place.Longitude}
+	}
+	api := f.API
+	if api == nil {
+		api = &deviceAPIJSON{}
+	}
+	d.API, err = parseAPI(api.Address, api.User, api.Password, api.Certificate, d.API.Password)
+	return err
 }
 
 func (s *server) networkAPI(a huma.API) {
@@ -214,14 +253,22 @@ type statusJSON struct {
 }
 
 func (s *server) devicesAPI(a huma.API) {
-	operation(s, a, "GET", "/devices", "list-devices", "Access servers", func(ctx context.Context, _ *nothing) (*body[listing[deviceJSON]], error) {
+	type find struct {
+		Query   string `query:"query" maxLength:"100" doc:"Part of a name, a model, a POP or an address"`
+		POP     string `query:"pop" maxLength:"100"`
+		Dialect string `query:"dialect" maxLength:"40"`
+	}
+	operation(s, a, "GET", "/devices", "list-devices", "Access servers", func(ctx context.Context, in *find) (*body[listing[deviceJSON]], error) {
 		found, err := s.Devices.Devices(ctx)
 		if err != nil {
 			return nil, err
 		}
 		out := listOf[deviceJSON](nil)
+		q := deviceQuery{bounded(in.Query), in.POP, in.Dialect}
 		for i := range found {
-			out.Items = append(out.Items, s.deviceJSONOf(&found[i]))
+			if q.has(&found[i]) {
+				out.Items = append(out.Items, s.deviceJSONOf(&found[i]))
+			}
 		}
 		return reply(out), nil
 	})

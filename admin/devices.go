@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,7 +25,38 @@ func sourceText(p netip.Prefix) string {
 	return p.String()
 }
 
+// deviceQuery narrows a list of devices; empty parts do not.
+type deviceQuery struct {
+	Text, POP, Dialect string
+}
+
+// has reports whether a device is of those asked for. Text is part of a name, a model, a place or an address.
+func (q deviceQuery) has(d *nas.Device) bool {
+	if q.POP != "" && d.Site.POP != q.POP || q.Dialect != "" && d.Dialect != q.Dialect {
+		return false
+	}
+	text := strings.ToLower(strings.TrimSpace(q.Text))
+	if text == "" {
+		return true
+	}
+	if a, err := netip.ParseAddr(text); err == nil && d.Source.IsValid() && d.Source.Contains(a) {
+		return true
+	}
+	of := []string{d.Name, d.Site.ShortName, d.Site.Model, d.Site.POP, d.NASIdentifier, d.Certificate, sourceText(d.Source)}
+	return slices.ContainsFunc(of, func(s string) bool { return strings.Contains(strings.ToLower(s), text) })
+}
+
+// devicesView is the list of access servers.
+type devicesView struct {
+	Query    deviceQuery
+	List     []deviceLoad
+	Total    int
+	POPs     []string
+	Dialects []choice // those that some device speaks
+}
+
 func (s *server) devicesPage(w http.ResponseWriter, r *http.Request, p *page) error {
+	v := devicesView{Query: deviceQuery{bounded(r.FormValue("q")), r.FormValue("pop"), r.FormValue("dialect")}}
 	list, err := s.Devices.Devices(r.Context())
 	if err != nil {
 		return err
@@ -33,11 +65,22 @@ func (s *server) devicesPage(w http.ResponseWriter, r *http.Request, p *page) er
 	if err != nil {
 		return err
 	}
-	var loads []deviceLoad
-	for _, d := range list {
-		loads = append(loads, deviceLoad{d, counts[d.ID]})
+	v.Total = len(list)
+	for i := range list {
+		d := &list[i]
+		if d.Site.POP != "" && !slices.Contains(v.POPs, d.Site.POP) {
+			v.POPs = append(v.POPs, d.Site.POP)
+		}
+		if c := (choice{d.Dialect, p.dialectTitle(d.Dialect)}); !slices.Contains(v.Dialects, c) {
+			v.Dialects = append(v.Dialects, c)
+		}
+		if v.Query.has(d) {
+			v.List = append(v.List, deviceLoad{*d, counts[d.ID]})
+		}
 	}
-	return show(w, r, http.StatusOK, devicesList(p, loads))
+	slices.Sort(v.POPs)
+	slices.SortFunc(v.Dialects, func(a, b choice) int { return strings.Compare(a.label, b.label) })
+	return show(w, r, http.StatusOK, devicesList(p, v))
 }
 
 func (s *server) newDevicePage(w http.ResponseWriter, r *http.Request, p *page) error {
@@ -69,6 +112,11 @@ func formOfDevice(d *nas.Device) *form {
 	if d.CoA.IsValid() {
 		f.values["coa"] = d.CoA.String()
 	}
+	f.values["short_name"], f.values["model"], f.values["pop"], f.values["zone"] = d.Site.ShortName, d.Site.Model, d.Site.POP, d.Site.Zone
+	f.values["place"] = placeText(d.Site.Place)
+	if d.API.Known() {
+		f.values["api"], f.values["api_user"], f.values["api_certificate"] = d.API.Addr.String(), d.API.User, d.API.Certificate
+	}
 	return f
 }
 
@@ -90,6 +138,11 @@ func deviceOf(f *form, d nas.Device, dialects *nas.Dialects) nas.Device {
 		d.OlderSecret = nil
 	}
 	d.ChangeSecret([]byte(f.get("secret")), f.has("keep_older_secret"))
+	d.Site = nas.Site{ShortName: f.get("short_name"), Model: f.get("model"), POP: f.get("pop"), Zone: f.get("zone")}
+	d.Site.Place, err = parsePlace(f.get("place"))
+	f.wrong(err)
+	d.API, err = parseAPI(f.get("api"), f.get("api_user"), f.get("api_password"), f.get("api_certificate"), d.API.Password)
+	f.wrong(err)
 	return d
 }
 
@@ -131,6 +184,65 @@ func parseCoA(s string, dialect *nas.Dialect) (netip.AddrPort, error) {
 	return ap, nil
 }
 
+// placeText writes coordinates as maps show them: latitude, longitude.
+func placeText(c *nas.Coordinates) string {
+	if c == nil {
+		return ""
+	}
+	return degrees(c.Latitude) + ", " + degrees(c.Longitude)
+}
+
+func degrees(d float64) string { return strconv.FormatFloat(d, 'f', -1, 64) }
+
+// parsePlace reads latitude and longitude in degrees, as maps give them to copy. Nothing is no place.
+func parsePlace(s string) (*nas.Coordinates, error) {
+	words := strings.FieldsFunc(strings.ReplaceAll(s, "\u2212", "-"), func(c rune) bool { return c == ',' || c == ';' || c == ' ' })
+	if len(words) == 0 {
+		return nil, nil
+	}
+	if len(words) == 2 {
+		latitude, err1 := strconv.ParseFloat(words[0], 64)
+		longitude, err2 := strconv.ParseFloat(words[1], 64)
+		if err1 == nil && err2 == nil {
+			return &nas.Coordinates{Latitude: latitude, Longitude: longitude}, nil
+		}
+	}
+	return nil, contracts.Invalidf("place", "coordinates are a latitude and a longitude in degrees, such as -27.0965, -52.6180")
+}
+
+// Ports of the RouterOS API.
+const (
+	apiPortTLS   = 8729
+	apiPortPlain = 8728
+)
+
+// parseAPI reads where and how a device's API is reached; an address alone gets the usual port. An empty password keeps
+// the one it has. No address is no API.
+func parseAPI(address, user, password, certificate string, has []byte) (nas.API, error) {
+	if address = strings.TrimSpace(address); address == "" {
+		return nas.API{}, nil
+	}
+	api := nas.API{User: strings.TrimSpace(user), Password: has, Certificate: strings.ToLower(strings.TrimSpace(certificate))}
+	if password != "" {
+		api.Password = []byte(password)
+	}
+	port := uint16(apiPortTLS)
+	if api.Certificate == nas.PlainAPI {
+		port = apiPortPlain
+	} else if pinned, err := nas.CertificateIdentity(api.Certificate); err == nil {
+		api.Certificate = pinned // what it may not be, the device's own validation says
+	}
+	if a, err := netip.ParseAddr(address); err == nil {
+		api.Addr = netip.AddrPortFrom(a, port)
+		return api, nil
+	}
+	var err error
+	if api.Addr, err = netip.ParseAddrPort(address); err != nil {
+		return api, contracts.Invalidf("api", "%q is not an address and port: write it as 10.0.0.1:8729", address)
+	}
+	return api, nil
+}
+
 func (s *server) createDevice(w http.ResponseWriter, r *http.Request, p *page) error {
 	f, err := formOf(r)
 	if err != nil {
@@ -143,10 +255,10 @@ func (s *server) createDevice(w http.ResponseWriter, r *http.Request, p *page) e
 	if f.wrong(err) {
 		return s.showDevice(w, r, p, http.StatusUnprocessableEntity, f, &nas.Device{})
 	}
-	return s.saved(w, r, p, err, "/devices")
+	return s.saved(w, r, p, err, devicePath(d.ID))
 }
 
-func (s *server) devicePage(w http.ResponseWriter, r *http.Request, p *page) error {
+func (s *server) editDevicePage(w http.ResponseWriter, r *http.Request, p *page) error {
 	number, err := id[nas.DeviceID](r, "id")
 	if err != nil {
 		return err
@@ -178,7 +290,21 @@ func (s *server) updateDevice(w http.ResponseWriter, r *http.Request, p *page) e
 	if f.wrong(err) {
 		return s.showDevice(w, r, p, http.StatusUnprocessableEntity, f, &was)
 	}
-	return s.saved(w, r, p, err, "/devices")
+	return s.saved(w, r, p, err, devicePath(number))
+}
+
+// dropOlderSecret ends the replacement of a device's secret.
+func (s *server) dropOlderSecret(w http.ResponseWriter, r *http.Request, p *page) error {
+	number, err := id[nas.DeviceID](r, "id")
+	if err != nil {
+		return err
+	}
+	d, err := s.Devices.Device(r.Context(), number)
+	if err != nil {
+		return err
+	}
+	d.OlderSecret = nil
+	return s.thenBack(w, r, p, s.Devices.UpdateDevice(r.Context(), p.actor(), p.now, &d), p.T("The older secret is accepted no longer."), devicePath(number))
 }
 
 func (s *server) retireDevice(w http.ResponseWriter, r *http.Request, p *page) error {
@@ -211,4 +337,12 @@ func (p *page) dialectTitle(name string) string {
 		return d.Title
 	}
 	return name
+}
+
+// nameOf is a device's name in a list; one that has been retired is its number.
+func nameOf(names map[nas.DeviceID]string, id nas.DeviceID) string {
+	if name := names[id]; name != "" {
+		return name
+	}
+	return "#" + strconv.FormatInt(int64(id), 10)
 }

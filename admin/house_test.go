@@ -42,6 +42,7 @@ type house struct {
 	devices   *naspg.Store
 	sessions  *radiuspg.Store
 	refusals  refusalList
+	secrets   map[nas.DeviceID]radius.SecretProof
 	cut       chan nas.SessionKey // sessions that were told to end
 	server    *httptest.Server
 	client    *http.Client
@@ -202,8 +203,9 @@ func open(t testing.TB, change ...func(*admin.Config)) *house {
 	}
 	config := admin.Config{Connections: h.sessions, Contracts: h.contracts, Billing: h.billing, Sessions: sessionStore{h.sessions}, Usage: usageStore{h.sessions},
 		Devices: h.devices, Dialects: nas.NewDialects(nas.DefaultGarden()), Directory: directory{h}, Refusals: &h.refusals, Staff: &adminpg.Store{Pool: pool}, SignIns: &adminpg.SignIns{Pool: pool},
-		Disconnect: func(_ context.Context, key nas.SessionKey, _, _ string) error { h.cut <- key; return nil },
-		Now:        h.clock, SetClock: func(to time.Time) error { h.setClock(to); return nil }, Zone: saoPaulo, NoticeChannels: []string{"log"},
+		Disconnect:  func(_ context.Context, key nas.SessionKey, _, _ string) error { h.cut <- key; return nil },
+		SecretInUse: func(id nas.DeviceID) radius.SecretProof { return h.secrets[id] },
+		Now:         h.clock, SetClock: func(to time.Time) error { h.setClock(to); return nil }, Zone: saoPaulo, NoticeChannels: []string{"log"},
 		Health:     func(context.Context) admin.Health { return h.health },
 		Registerer: prometheus.NewRegistry(), Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel), Version: "test"}
 	for _, f := range change {

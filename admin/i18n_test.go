@@ -77,6 +77,7 @@ func keysUsed(t *testing.T) map[string]bool {
 	addLabels(used, markLabels)
 	addLabels(used, kindLabels)
 	addLabels(used, endLabels)
+	addLabels(used, evidenceLabels)
 	const today = contracts.Date(20000)
 	for _, i := range []billing.Invoice{{Due: today}, {Principal: 2, Open: 1}, {Principal: 2, Open: 2, Due: today - 1}, {Principal: 2, Open: 2, Due: today}} {
 		used[invoiceLabel(&i, today)] = true

@@ -267,7 +267,9 @@ func formOf(r *http.Request) (*form, error) {
 	return f, nil
 }
 
-func secretField(name string) bool { return name == "password" || name == "secret" }
+func secretField(name string) bool {
+	return name == "password" || name == "secret" || name == "api_password"
+}
 
 func (f *form) get(name string) string { return f.values[name] }
 

@@ -95,6 +95,10 @@ type Devices interface {
 	// ObserveAnew forgets what was seen and learned of a device.
 	ObserveAnew(ctx context.Context, actor string, now time.Time, id nas.DeviceID) error
 	CommandsOf(ctx context.Context, login string, limit int) ([]nas.CommandRecord, error)
+	// Commands that were recorded, newest first.
+	Commands(ctx context.Context, f nas.CommandFilter) ([]nas.CommandRecord, error)
+	// CommandTallies counts what was commanded from an instant on, by device.
+	CommandTallies(ctx context.Context, since time.Time) (map[nas.DeviceID]nas.CommandTally, error)
 	Pools(ctx context.Context, now time.Time) ([]nas.PoolUse, error)
 	CreatePool(ctx context.Context, actor string, now time.Time, p *nas.Pool) error
 	ExtendPool(ctx context.Context, actor string, now time.Time, id nas.PoolID, more netip.Prefix) (nas.Pool, error)

@@ -17,6 +17,7 @@ import (
 
 	"enlace/contracts"
 	"enlace/nas"
+	"enlace/radius"
 )
 
 // Config is everything the panel and the API need. Fields without a comment are required.
@@ -35,6 +36,8 @@ type Config struct {
 
 	// Disconnect ends a session on behalf of the actor; it returns when the command is queued.
 	Disconnect func(ctx context.Context, key nas.SessionKey, actor, reason string) error
+	// SecretInUse is which of a device's two secrets it was last seen to use.
+	SecretInUse func(nas.DeviceID) radius.SecretProof
 
 	Now func() time.Time
 	// SetClock moves the process's clock. Nil when time is real: then there is neither a control nor an API for it.
@@ -71,7 +74,7 @@ type server struct {
 // New is the HTTP handler of panel, API, /healthz and /metrics.
 func New(c Config) (http.Handler, error) {
 	if c.Contracts == nil || c.Billing == nil || c.Sessions == nil || c.Connections == nil || c.Usage == nil || c.Devices == nil || c.Dialects == nil || c.Directory == nil || c.Refusals == nil ||
-		c.Staff == nil || c.SignIns == nil || c.Disconnect == nil || c.Now == nil || c.Zone == nil || c.Health == nil {
+		c.Staff == nil || c.SignIns == nil || c.Disconnect == nil || c.SecretInUse == nil || c.Now == nil || c.Zone == nil || c.Health == nil {
 		return nil, errors.New("admin: a required part is missing from the configuration")
 	}
 	s := &server{Config: c, log: c.Log.With().Str("part", "admin").Logger(), nobody: onceString(nobodysHash),
@@ -169,8 +172,10 @@ func (s *server) panel(m *http.ServeMux) {
 	page("GET /devices/new", s.newDevicePage)
 	page("POST /devices", s.createDevice)
 	page("GET /devices/{id}", s.devicePage)
+	page("GET /devices/{id}/edit", s.editDevicePage)
 	page("POST /devices/{id}", s.updateDevice)
 	page("POST /devices/{id}/retire", s.retireDevice)
+	page("POST /devices/{id}/drop-older-secret", s.dropOlderSecret)
 	page("POST /devices/{id}/observe", s.observeDeviceAnew)
 
 	page("GET /plans", s.plansPage)

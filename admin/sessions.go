@@ -27,10 +27,7 @@ func (v *sessionView) Settled() bool {
 }
 
 func (s *server) viewSession(p *page, o radius.Session, devices map[nas.DeviceID]string) sessionView {
-	v := sessionView{Session: o, Device: devices[o.Key.Device]}
-	if v.Device == "" {
-		v.Device = "#" + strconv.FormatInt(int64(o.Key.Device), 10)
-	}
+	v := sessionView{Session: o, Device: nameOf(devices, o.Key.Device)}
 	v.Standing, v.Known = s.Directory.Standing(strings.TrimSpace(o.Login), o.Access, p.now)
 	if i := slices.IndexFunc(v.Standing.Known, func(k nas.Service) bool { return k.Digest() == o.Applied }); i >= 0 {
 		v.Applied = &v.Standing.Known[i]
@@ -61,6 +58,15 @@ func deviceNames(list []nas.Device) map[nas.DeviceID]string {
 		names[d.ID] = d.Name
 	}
 	return names
+}
+
+// deviceLabels are what devices are called where there is little room.
+func deviceLabels(list []nas.Device) map[nas.DeviceID]string {
+	labels := make(map[nas.DeviceID]string, len(list))
+	for i := range list {
+		labels[list[i].ID] = list[i].Label()
+	}
+	return labels
 }
 
 // sessionsLimit is how many sessions one page shows; a search narrows them.
@@ -98,7 +104,7 @@ func (s *server) sessionsPage(w http.ResponseWriter, r *http.Request, p *page) e
 	if v.Full = len(open) > sessionsLimit; v.Full {
 		open = open[:sessionsLimit]
 	}
-	names := deviceNames(v.Devices)
+	names := deviceLabels(v.Devices)
 	for _, o := range open {
 		v.Sessions = append(v.Sessions, s.viewSession(p, o, names))
 	}
