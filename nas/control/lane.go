@@ -28,6 +28,7 @@ type lane struct {
 	paused bool
 	wake   chan struct{}
 	counts *tally
+	load
 
 	limiter *rate.Limiter
 	peer    *peer
@@ -156,9 +157,11 @@ func (l *lane) run(ctx context.Context) {
 		peer := l.peer
 		flying.Go(func() {
 			defer func() { <-room }()
+			l.flying.Add(1)
 			l.r.metrics.inFlight.Inc()
 			a, attempts, err := peer.exchangeUnder(ctx, job.code, job.packets, dev, l.r.cfg.Retry)
 			l.r.metrics.inFlight.Dec()
+			l.flying.Add(-1)
 			l.r.complete(job, a, attempts, err)
 		})
 	}

@@ -114,8 +114,10 @@ func (r *Reconciler) setDiffers(s *session, differs bool) {
 	s.differs = differs
 	if differs {
 		s.since = time.Now()
+		s.lane.differing++
 		r.metrics.differences.Inc()
 	} else {
+		s.lane.differing--
 		r.metrics.differences.Dec()
 	}
 }

@@ -60,12 +60,14 @@ func (r *Reconciler) track(s *session) {
 	switch {
 	case pending && !was:
 		r.pending[s] = struct{}{}
+		s.lane.pending++
 		if r.wave == nil && len(r.pending) >= r.cfg.WaveOf {
 			r.beginWave()
 			return
 		}
 	case !pending && was:
 		delete(r.pending, s)
+		s.lane.pending--
 	}
 	switch {
 	case r.wave == nil:
