@@ -46,6 +46,8 @@ type Device struct {
 
 	API  API
 	Site Site
+
+	Conformance Conformance // what was found of it, and what an operator has fixed of how it is commanded
 }
 
 // MessageAuthenticator is a device's policy against forged Access-Requests (CVE-2024-3596, "BlastRADIUS").

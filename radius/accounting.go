@@ -28,6 +28,7 @@ type Accounting struct {
 	waiting  sync.Pool  // of *pendingAnswer
 	answers  []Answerer // due; of the journal's goroutine
 	drain    atomic.Pointer[Drain]
+	devices  atomic.Pointer[DeviceTable] // told of how devices account; nil: nobody is
 	odd      [oddities]prometheus.Counter
 	kept     prometheus.Counter
 	broken   prometheus.Counter
@@ -138,7 +139,11 @@ func (a *Accounting) fold(d *journal.Durable) {
 		}
 		p.add(r, after)
 		if ok && payload[0] != entryApplied && payload[0] != entryClosed { // those have been applied
-			a.sessions.Apply(&r)
+			if devices := a.devices.Load(); devices != nil {
+				devices.apply(payload[entryHead+18:], &r, a.sessions)
+			} else {
+				a.sessions.Apply(&r)
+			}
 		}
 	})
 	if drain := a.drain.Load(); drain != nil {
@@ -159,6 +164,9 @@ func (a *Accounting) note(odd Oddity) {
 
 // Feed spares a drain of the same journal the reading of what was just written.
 func (a *Accounting) Feed(d *Drain) { a.drain.Store(d) }
+
+// Watch has the table told of how the devices account.
+func (a *Accounting) Watch(t *DeviceTable) { a.devices.Store(t) }
 
 // readEntry reads an entry of the journal; ok is false when it is none that this version knows.
 func readEntry(payload []byte) (r Record, odd Oddity, ok bool) {

@@ -21,6 +21,8 @@ type watch struct {
 	// For good:
 	signs, proxiesBare atomic.Bool
 	proof              atomic.Uint32 // the SecretProof of what was received last; not stored
+
+	sights sights // in its accounting
 }
 
 func newWatch(o nas.Observation) *watch {

@@ -150,8 +150,9 @@ func (n *node) openDoor() (err error) {
 		keepPast: n.clock.settable, log: n.log}
 	n.projection.usage = newUsage(n.projection.directory, n.clock.Now, n.log, n.metrics)
 	n.sessions.Grown = n.projection.usage.seen
+	n.accounting.Watch(n.projection.table)
 	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		n.sessions.Collector(n.projection.deviceName), n.projection.table.Collector())
+		n.sessions.Collector(n.projection.deviceName), n.projection.table.Collector(), n.projection.table.Regressions())
 	n.leases = radius.NewLeases(n.cfg.PoolHold, n.cfg.SessionLimit, n.sessions)
 	n.metrics.MustRegister(n.leases)
 	n.door, err = radius.New(radius.Config{
@@ -263,7 +264,7 @@ func (n *node) run(ctx context.Context) error {
 	})
 	g.Go(func() error { n.projection.usage.keep(ctx, n.drain.Lag); return nil })
 	g.Go(func() error {
-		(&observer{table: n.projection.table, store: n.stores.devices, every: 15 * time.Second, log: n.log}).run(ctx)
+		(&observer{table: n.projection.table, store: n.stores.devices, now: n.clock.Now, every: 15 * time.Second, log: n.log}).run(ctx)
 		return nil
 	})
 	done := make(chan error, 1)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"enlace/nas"
 	naspg "enlace/nas/pg"
 	"enlace/radius"
 )
@@ -15,6 +16,7 @@ import (
 type observer struct {
 	table *radius.DeviceTable
 	store *naspg.Store
+	now   func() time.Time
 	every time.Duration
 	log   zerolog.Logger
 }
@@ -44,13 +46,25 @@ func (o *observer) run(ctx context.Context) {
 }
 
 func (o *observer) save(ctx context.Context) error {
-	seen := o.table.Observations()
-	if len(seen) == 0 {
+	now := o.now()
+	if seen := o.table.Observations(); len(seen) > 0 {
+		sums, err := o.store.AddObservations(ctx, seen)
+		if err != nil {
+			return err
+		}
+		o.table.Stored(seen, sums)
+		for id, s := range seen {
+			o.table.Saw(id, nas.SawSigned, s.Signed, 0, now)
+			o.table.Saw(id, nas.SawUnsigned, s.Unsigned, 0, now)
+		}
+	}
+	news := o.table.Sightings()
+	if len(news) == 0 {
 		return nil
 	}
-	sums, err := o.store.AddObservations(ctx, seen)
-	if err == nil {
-		o.table.Stored(seen, sums)
+	stored, err := o.store.AddSightings(ctx, now, news)
+	for _, id := range stored {
+		o.table.SightingsStored(id, news[id])
 	}
 	return err
 }

@@ -87,7 +87,7 @@ func (s *Store) devices(ctx context.Context, q querier, where string, args ...an
 	if err != nil {
 		return nil, fmt.Errorf("reading devices: %w", err)
 	}
-	return devices, nil
+	return devices, addConformance(ctx, q, devices)
 }
 
 func (s *Store) scan(row pgx.CollectableRow) (nas.Device, error) {

@@ -51,6 +51,11 @@ func observeAnew(ctx context.Context, tx pgx.Tx, id nas.DeviceID, now time.Time)
 	if err == nil {
 		_, err = tx.Exec(ctx, `delete from device_observation where device_id = $1`, int64(id))
 	}
+	for _, table := range []string{"device_sighting", "device_finding"} {
+		if err == nil {
+			_, err = tx.Exec(ctx, `delete from `+table+` where device_id = $1`, int64(id))
+		}
+	}
 	return err
 }
 
