@@ -92,6 +92,7 @@ func (t *Sessions) Adopt(s Session) bool {
 		sh.mu.Unlock()
 		return false
 	}
+	s.Hearsay = s.Hearsay || s.Heard == 0
 	s.Heard = cmp.Or(s.Heard, s.LastSeen.Unix())
 	sh.byKey[s.Key] = Lineage{s}
 	t.count(nil, &s)

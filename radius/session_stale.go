@@ -29,6 +29,8 @@ type Attention struct {
 	Heard int64     // by our clock, Unix seconds: its newest record
 	Gaps  [4]uint16 // the last gaps between its records, in units of two seconds
 	Quiet bool      // it is stale
+	// Hearsay says that Heard is what storage said: no record of it has come to this node itself since.
+	Hearsay bool
 }
 
 // interval is how far apart the session's records have been lately, but for one that was lost and for records that
@@ -59,7 +61,7 @@ func (a *Attention) hear(sent, listening int64) {
 		copy(a.Gaps[:], a.Gaps[1:])
 		a.Gaps[len(a.Gaps)-1] = uint16(min(max(gap/2, 1), 1<<16-1))
 	}
-	a.Heard, a.Quiet = sent, false
+	a.Heard, a.Quiet, a.Hearsay = sent, false, false
 }
 
 // life is what the table knows of a device. Instants are Unix seconds by our clock.

@@ -95,6 +95,7 @@ func (t *Sessions) Restore(s Session) {
 	sh := t.shard(s.Key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	s.Hearsay = s.Hearsay || s.Heard == 0
 	s.Heard = cmp.Or(s.Heard, s.LastSeen.Unix())
 	sh.byKey[s.Key] = append(sh.byKey[s.Key], s)
 	t.count(nil, &s)

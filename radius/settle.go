@@ -81,7 +81,7 @@ func (t *Sessions) refresh(stored Session) bool {
 	}
 	after := stored
 	after.StartedAt, after.Attention = before.StartedAt, before.Attention
-	after.Heard, after.Quiet = max(before.Heard, stored.LastSeen.Unix()), false
+	after.Heard, after.Quiet, after.Hearsay = max(before.Heard, stored.LastSeen.Unix()), false, true
 	lineage[len(lineage)-1] = after
 	t.count(&before, &after)
 	sh.mu.Unlock()

@@ -66,6 +66,7 @@ type node struct {
 	drain      *radius.Drain
 	projection *projection
 	reconciler *control.Reconciler
+	nodes      *naspg.Nodes
 	limiter    *radius.Limiter
 	commands   *commandLog
 	channels   []notices.Channel
@@ -197,7 +198,9 @@ func (n *node) prepare() (err error) {
 			return 0
 		}))
 	n.commands = newCommandLog(n.stores.devices, n.log, n.metrics)
+	n.nodes = n.newNodes()
 	n.reconciler = control.New(control.Config{
+		Claims: n.nodes,
 		Device: p.device, Desired: p.desired(n.cfg.garden()), Record: n.commands.add, Dialects: n.dialects, Now: n.clock.Now,
 		SetApplied: n.setApplied, Gone: func(key nas.SessionKey, start time.Time) { n.limiter.Gone(key, start) }, Retry: n.cfg.CoARetry, WaveOf: n.cfg.WaveSessions, Log: n.log, Metrics: n.metrics,
 	})
@@ -251,6 +254,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { n.snapshots.run(ctx); return nil })
 	commanding, commanded := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(func() error { defer commanded(); n.reconciler.Run(ctx); return nil })
+	g.Go(func() error { n.meet(commanding); return nil })
 	g.Go(func() error { n.commands.run(commanding); return nil })
 	g.Go(func() error { n.jobs(ctx); return nil })
 	g.Go(func() error { n.sweep(ctx); return nil })

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -29,6 +30,8 @@ type lane struct {
 	wake   chan struct{}
 	counts *tally
 	load
+
+	granted []*session // of rest: may be commanded, in this order
 
 	limiter *rate.Limiter
 	peer    *peer
@@ -131,8 +134,12 @@ func (l *lane) run(ctx context.Context) {
 		dev, ok := l.r.cfg.Device(l.id)
 		if !ok {
 			dev = nil
-		} else if limit := rate.Limit(max(dev.CommandsPerSecond, 1)); limit != l.limiter.Limit() {
+		} else if limit := rate.Limit(float64(max(dev.CommandsPerSecond, 1)) * l.r.share()); limit != l.limiter.Limit() {
 			l.limiter.SetLimit(limit)
+		}
+		if ok && dev.CoA.IsValid() && !l.claim(ctx, dev) {
+			<-room
+			continue
 		}
 		if ok && dev.CoA.IsValid() && l.limiter.Wait(ctx) != nil {
 			return
@@ -159,7 +166,12 @@ func (l *lane) run(ctx context.Context) {
 			defer func() { <-room }()
 			l.flying.Add(1)
 			l.r.metrics.inFlight.Inc()
+			ctx, cancel := job.bounded(ctx)
+			defer cancel()
 			a, attempts, err := peer.exchangeUnder(ctx, job.code, job.packets, dev, l.r.cfg.Retry)
+			if errors.Is(err, context.DeadlineExceeded) {
+				err = errTimeout
+			}
 			l.r.metrics.inFlight.Dec()
 			l.flying.Add(-1)
 			l.r.complete(job, a, attempts, err)
@@ -185,6 +197,7 @@ type job struct {
 	code  radius.Code
 	// packets are sent one after the other, each once the one before is acknowledged.
 	packets []radius.Attributes
+	until   time.Time // real clock: nothing is sent after it; zero: there is no claim
 }
 
 // take picks the next session and plans its command; nil when, after all, there is nothing to send.
@@ -193,15 +206,12 @@ func (l *lane) take(dev *nas.Device) *job {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	l.device = dev
-	var s *session
-	if len(l.first.waiting) > 0 {
-		s = l.first.waiting[0]
-	} else if n := len(l.rest.waiting); n > 0 && !l.paused {
-		s = l.rest.waiting[rand.IntN(n)]
-	} else {
+	s := l.next(dev)
+	if s == nil {
 		return nil
 	}
 	l.drop(s)
+	defer r.unclaim(s)
 	if dev == nil || !dev.CoA.IsValid() {
 		s.order, s.probe = nil, ""
 		r.settle(s)
@@ -243,6 +253,7 @@ func (l *lane) take(dev *nas.Device) *job {
 	}
 	s.busy, s.awaiting = true, nil
 	r.track(s)
+	j.until = s.claimedUntil()
 	r.cfg.Record(j.rec)
 	return j
 }

@@ -28,6 +28,7 @@ func (r *Reconciler) complete(j *job, a answer, attempts int, err error) {
 		r.dirty(other, false)
 	}
 	s.busy = false
+	s.tell(j, err == nil && a.ack, err != nil && attempts > 0)
 	if !ended && s.order == j.order {
 		s.order = nil
 	}

@@ -33,6 +33,7 @@ type Config struct {
 	// It may call the Reconciler. May be nil.
 	Gone func(key nas.SessionKey, start time.Time)
 
+	Claims   Claims // nil: no other node can be at work
 	Dialects *nas.Dialects
 	Now      func() time.Time
 	Log      zerolog.Logger
@@ -63,6 +64,8 @@ type Reconciler struct {
 	urgent   []*session // to be evaluated, before those of routine
 	routine  []*session
 	start    func(*lane) // starts a lane; nil until Run
+	held     []*session  // they were refused by Config.Claims
+	life     time.Duration
 
 	pending   map[*session]struct{} // whose difference is to be closed and was not given up
 	wave      *wave                 // under way; nil: none
@@ -94,7 +97,7 @@ func New(cfg Config) *Reconciler {
 		cfg.WaveOf = 200
 	}
 	r := &Reconciler{
-		cfg: cfg, metrics: newMetrics(cfg.Metrics),
+		cfg: cfg, life: CommandLife(cfg.Retry), metrics: newMetrics(cfg.Metrics),
 		dirtied: make(chan struct{}, 1), kicked: make(chan struct{}, 1),
 		sessions: map[nas.SessionKey]*session{}, byOwner: map[owner][]*session{}, lanes: map[nas.DeviceID]*lane{},
 		pending: map[*session]struct{}{},
@@ -276,6 +279,7 @@ func (r *Reconciler) Run(ctx context.Context) {
 		case <-r.kicked:
 			r.dirtyAll(true)
 		case <-tick.C:
+			r.unhold()
 			now := r.cfg.Now()
 			if now.Before(r.latest) {
 				r.latest = now
@@ -435,6 +439,7 @@ func (r *Reconciler) remove(s *session) {
 	r.track(s)
 	r.unindex(s)
 	delete(r.sessions, s.Key)
+	r.unclaim(s)
 }
 
 // boundaries is a heap of the sessions whose wanted service ends at a foreseen instant, the next first.

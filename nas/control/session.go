@@ -33,6 +33,11 @@ type session struct {
 	line  *queue // the queue it is in
 	bound int    // index in the heap of boundaries, -1 when in none
 
+	claim     *nas.Grant // it may be commanded; nil: not, or nobody else could
+	told      *nas.Told  // since the claim; nil: nothing
+	commanded bool       // by this node
+	heldUntil time.Time  // real clock: it may not be commanded until then
+
 	instead     nas.Digest // the service for which a CoA failed: a Disconnect is sent instead
 	insteadWhy  string
 	retryAt     time.Time // real clock: given up until then
@@ -82,6 +87,7 @@ func (s *session) wants(svc nas.Service, known bool) {
 
 // settle puts a session where it belongs: into its lane's queue when a command is due, out of it when not.
 func (r *Reconciler) settle(s *session) {
+	defer r.unclaimIdle(s)
 	if s.gone {
 		return
 	}
@@ -95,6 +101,8 @@ func (r *Reconciler) settle(s *session) {
 		s.restore = nas.Restores(s.applied, s.want)
 	}
 	switch {
+	case time.Now().Before(s.heldUntil):
+		s.lane.drop(s)
 	case s.order != nil, s.probe != "" && s.known:
 		s.lane.put(s, true)
 	case !s.differs, !s.disconnectedAt.IsZero(), time.Now().Before(s.retryAt):
