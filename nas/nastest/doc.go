@@ -1,7 +1,8 @@
 // Package nastest is an access server in memory, over real UDP: subscribers log in through it with PAP, CHAP or
-// MS-CHAPv2, it accounts for their sessions and obeys CoA- and Disconnect-Requests as the dialect it was told to be
-// would. Tests, the demonstration and stories use it.
+// MS-CHAPv2, it accounts for their sessions and obeys CoA- and Disconnect-Requests as the vendor that it plays would.
+// Tests, the demonstration and stories use it.
 //
-// It builds and reads packets with layeh.com/radius alone, and reads rates with code of its own, so that it checks the
-// server and the dialects rather than agreeing with them. It lives by the real clock, as a device does.
+// Each vendor is a value in a file of its own. It builds and reads packets with layeh.com/radius alone, and reads
+// attributes with code of its own, so that it checks the server and the dialects rather than agreeing with them. It lives
+// by the real clock, as a device does.
 package nastest

@@ -18,5 +18,7 @@ var pfSenseVendor = &vendor{
 		}
 		return true, nil
 	},
-	deaf: true,
+	// Everybody goes through the portal; the wall is the rate.
+	walled: func(n *NAS, a *applied) bool { return a.rates == n.cfg.Garden.Profile },
+	deaf:   true,
 }
