@@ -81,6 +81,12 @@ type profileJSON struct {
 	UpBps   uint64 `json:"up_bps" doc:"From the subscriber, in bit/s" example:"250000000"`
 }
 
+func profileJSONOf(p contracts.Profile) profileJSON { return profileJSON{p.DownBps, p.UpBps} }
+
+func (j profileJSON) profile() contracts.Profile {
+	return contracts.Profile{DownBps: j.DownBps, UpBps: j.UpBps}
+}
+
 type planFieldsJSON struct {
 	Name           string       `json:"name" minLength:"1" maxLength:"100"`
 	Price          money        `json:"price" doc:"Per month"`
@@ -98,10 +104,10 @@ type planJSON struct {
 }
 
 func planJSONOf(p *contracts.Plan) planJSON {
-	out := planJSON{int64(p.ID), planFieldsJSON{Name: p.Name, Price: moneyOf(p.Price), Full: profileJSON(p.Full), ReducedPercent: p.ReducedPercent,
+	out := planJSON{int64(p.ID), planFieldsJSON{Name: p.Name, Price: moneyOf(p.Price), Full: profileJSONOf(p.Full), ReducedPercent: p.ReducedPercent,
 		Allowance: allowanceJSONOf(p.Allowance), Hours: hoursJSONOf(p.Hours)}}
 	if p.Reduced != (contracts.Profile{}) {
-		r := profileJSON(p.Reduced)
+		r := profileJSONOf(p.Reduced)
 		out.Reduced = &r
 	}
 	return out
@@ -112,10 +118,10 @@ func (f planFieldsJSON) plan(id contracts.PlanID) (contracts.Plan, error) {
 	if err != nil {
 		return contracts.Plan{}, err
 	}
-	p := contracts.Plan{ID: id, Name: f.Name, Price: price, Full: contracts.Profile(f.Full), ReducedPercent: f.ReducedPercent, Allowance: f.Allowance.allowance()}
+	p := contracts.Plan{ID: id, Name: f.Name, Price: price, Full: f.Full.profile(), ReducedPercent: f.ReducedPercent, Allowance: f.Allowance.allowance()}
 	p.Hours, err = hoursOf(f.Hours)
 	if f.Reduced != nil {
-		p.Reduced = contracts.Profile(*f.Reduced)
+		p.Reduced = f.Reduced.profile()
 	}
 	return p, err
 }

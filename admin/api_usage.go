@@ -23,7 +23,7 @@ func allowanceJSONOf(a *contracts.Allowance) *allowanceJSON {
 	}
 	out := &allowanceJSON{Bytes: a.Bytes, Counts: string(a.Counts), Beyond: string(a.Beyond), Percent: a.Percent}
 	if a.Profile != (contracts.Profile{}) {
-		r := profileJSON(a.Profile)
+		r := profileJSONOf(a.Profile)
 		out.Rates = &r
 	}
 	return out
@@ -35,7 +35,7 @@ func (f *allowanceJSON) allowance() *contracts.Allowance {
 	}
 	a := &contracts.Allowance{Bytes: f.Bytes, Counts: contracts.Counting(f.Counts), Beyond: contracts.Beyond(f.Beyond), Percent: f.Percent}
 	if f.Rates != nil {
-		a.Profile = contracts.Profile(*f.Rates)
+		a.Profile = f.Rates.profile()
 	}
 	return a
 }
@@ -54,7 +54,7 @@ func hoursJSONOf(hours []contracts.Hours) []hoursJSON {
 	for _, h := range hours {
 		j := hoursJSON{Days: h.Days, From: h.From.String(), Until: h.Until.String(), Percent: h.Percent, Free: h.Free}
 		if h.Profile != (contracts.Profile{}) {
-			r := profileJSON(h.Profile)
+			r := profileJSONOf(h.Profile)
 			j.Rates = &r
 		}
 		out = append(out, j)
@@ -74,7 +74,7 @@ func hoursOf(list []hoursJSON) ([]contracts.Hours, error) {
 			return nil, contracts.Invalidf("hours", "%q is not a time of day: write it as 09:00", j.Until)
 		}
 		if j.Rates != nil {
-			h.Profile = contracts.Profile(*j.Rates)
+			h.Profile = j.Rates.profile()
 		}
 		out = append(out, h)
 	}
@@ -151,7 +151,7 @@ func (s *server) usageAPI(a huma.API) {
 			}
 		}
 		out := usageJSON{From: civilOf(from), Until: civilOf(until), Days: []dayJSON{}, Added: u.Tally.Extra, Outcome: u.Verdict.Outcome.String(),
-			Rates: profileJSON(u.Verdict.Profile), Rule: string(u.Verdict.Rule), Ends: instantOf(u.Verdict.Until)}
+			Rates: profileJSONOf(u.Verdict.Profile), Rule: string(u.Verdict.Rule), Ends: instantOf(u.Verdict.Until)}
 		var total contracts.Traffic
 		for _, day := range days {
 			total = total.Plus(day.Total)

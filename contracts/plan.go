@@ -7,6 +7,8 @@ type PlanID int64
 type Profile struct {
 	DownBps uint64 `json:"down_bps"`
 	UpBps   uint64 `json:"up_bps"`
+	// Name is what access servers that know rates by name are told; may be empty.
+	Name string `json:"name,omitempty"`
 }
 
 // Plan is what is sold: a monthly price and a pair of rates.

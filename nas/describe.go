@@ -3,53 +3,44 @@ package nas
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"unicode/utf8"
 
 	"layeh.com/radius"
 	"layeh.com/radius/rfc2865"
-	"layeh.com/radius/rfc2869"
 )
 
-// vendorAttribute names an attribute of a vendor that a dialect of ours may send.
-type vendorAttribute struct {
-	vendor uint32
-	kind   byte
-}
-
-var vendorNames = map[vendorAttribute]string{
-	{14988, 8}: "Mikrotik-Rate-Limit", {14988, 19}: "Mikrotik-Address-List",
-	{14122, 4}: "WISPr-Redirection-URL", {14122, 7}: "WISPr-Bandwidth-Max-Up", {14122, 8}: "WISPr-Bandwidth-Max-Down",
-}
-
-var numbers = map[string]bool{"WISPr-Bandwidth-Max-Up": true, "WISPr-Bandwidth-Max-Down": true}
-
-var standardNames = map[radius.Type]string{
-	rfc2865.FilterID_Type: "Filter-Id", rfc2869.FramedPool_Type: "Framed-Pool",
-}
-
-// Describe writes attributes as people read them: Name = "value". What it does not know appears by number.
+// Describe writes attributes as people read them and as an operator's own dialects write them: Name = "value". What is
+// not known by name appears by number.
 func Describe(attrs radius.Attributes) []string {
 	var out []string
 	for _, avp := range attrs {
-		name, value := standardNames[avp.Type], []byte(avp.Attribute)
+		value := []byte(avp.Attribute)
+		a := attributeAt(0, byte(avp.Type), octets)
 		if avp.Type == rfc2865.VendorSpecific_Type && len(value) > 6 {
-			v := vendorAttribute{binary.BigEndian.Uint32(value), value[4]}
-			if name = vendorNames[v]; name == "" {
-				name = fmt.Sprintf("Vendor-%d-Attr-%d", v.vendor, v.kind)
-			}
+			a = attributeAt(binary.BigEndian.Uint32(value), value[4], octets)
 			value = value[6:]
 		}
-		if name == "" {
-			name = fmt.Sprintf("Attr-%d", avp.Type)
-		}
-		switch {
-		case numbers[name] && len(value) == 4:
-			out = append(out, fmt.Sprintf("%s = %d", name, binary.BigEndian.Uint32(value)))
-		case utf8.Valid(value):
-			out = append(out, fmt.Sprintf("%s = %q", name, value))
-		default:
-			out = append(out, fmt.Sprintf("%s = 0x%x", name, value))
-		}
+		out = append(out, describe(a, value))
 	}
 	return out
 }
+
+func describe(a attribute, value []byte) string {
+	switch {
+	case a.Kind == number && len(value) == 4:
+		return fmt.Sprintf("%s = %d", a.Name, binary.BigEndian.Uint32(value))
+	case a.Kind == number64 && len(value) == 8:
+		return fmt.Sprintf("%s = %d", a.Name, binary.BigEndian.Uint64(value))
+	case a.Kind == address && len(value) == 4:
+		return fmt.Sprintf("%s = %s", a.Name, netip.AddrFrom4([4]byte(value)))
+	case a.Kind == tagged && len(value) > 1 && value[0] <= maxTag && utf8.Valid(value[1:]):
+		return fmt.Sprintf("%s:%d = %q", a.Name, value[0], value[1:])
+	case utf8.Valid(value):
+		return fmt.Sprintf("%s = %q", a.Name, value)
+	}
+	return fmt.Sprintf("%s = 0x%x", a.Name, value)
+}
+
+// maxTag is the largest tag (RFC 2868, section 3.1).
+const maxTag = 31

@@ -1,6 +1,7 @@
 package nas
 
 import (
+	"fmt"
 	"net/netip"
 
 	"layeh.com/radius"
@@ -22,15 +23,19 @@ type Dialect struct {
 	// Acct-Interim-Interval and addresses, which are the same for every dialect. It refuses what the dialect's
 	// attributes cannot carry (a rate beyond 32 bits).
 	Accept func(Service) (radius.Attributes, error)
-	// Change gives the CoA-Requests, one after the other, that bring a session of outcome have (0 when unknown) to want,
-	// without the attributes that name the session; or ok = false where this dialect needs a Disconnect and a new login.
-	// want is not REJECT.
-	Change func(have contracts.Outcome, want Service) (steps []radius.Attributes, ok bool, err error)
+	// Change gives the CoA-Requests, one after the other, that bring a session from have to want, without the attributes
+	// that name the session; or ok = false where this dialect needs a Disconnect and a new login. Of have nothing may be
+	// known, or the outcome alone (then its rates are 0). want is not REJECT.
+	Change func(have, want Service) (steps []radius.Attributes, ok bool, err error)
 	// Identify gives the attributes that name a session in a command (RFC 5176, section 3). All of them must match, so
 	// what a device may know differently, such as its own address, is left out. nil: IdentifySession.
 	Identify func(Session) radius.Attributes
-	// OpenIPv6 says that the walled garden does not cover IPv6: while walled, a session gets none.
+	// OpenIPv6 says that the walled garden does not cover IPv6: while walled, a session gets none. What it has does not
+	// change by CoA, so into and out of the garden such a session is disconnected.
 	OpenIPv6 bool
+	// Recall is the service that a digest stands for, where that is known; nil: never. Dialects that must name what a
+	// session has, to be rid of it, need it.
+	Recall func(Digest) (Service, bool)
 }
 
 // Abilities are what a dialect's devices change on a live session by CoA.
@@ -60,6 +65,14 @@ func (d *Dialect) Names(s Session) radius.Attributes {
 	return d.Identify(s)
 }
 
+// identifyByID names a session by Acct-Session-Id alone, for access servers that refuse what conflicts, or that know
+// another User-Name or address of it.
+func identifyByID(s Session) radius.Attributes {
+	p := &radius.Packet{}
+	p.Add(rfc2866.AcctSessionID_Type, radius.Attribute(s.Key.ID))
+	return p.Attributes
+}
+
 // IdentifySession names a session by User-Name, Acct-Session-Id and Framed-IP-Address, which most access servers match.
 func IdentifySession(s Session) radius.Attributes {
 	p := &radius.Packet{}
@@ -77,14 +90,65 @@ type Dialects struct {
 	byName map[string]*Dialect
 }
 
+// builtIn are the dialects that every set has, in the order in which they are offered.
+var builtIn = []struct {
+	name string
+	make func(Garden, Options) (*Dialect, error)
+}{
+	{"mikrotik", mikrotikDialect}, {"accel-ppp", accelDialect}, {"vyos", vyosDialect}, {"huawei", huaweiDialect},
+	{"cisco", ciscoDialect}, {"cisco-isg", ciscoISGDialect}, {"cisco-xr", ciscoXRDialect}, {"juniper", juniperDialect},
+	{"nokia", nokiaDialect}, {"zte", zteDialect}, {"ubiquiti", ubiquitiDialect}, {"pfsense", pfSenseDialect},
+	{"roaring-penguin", roaringPenguinDialect}, {"standard", standardDialect},
+}
+
 // NewDialects binds every dialect to the walled garden.
 func NewDialects(g Garden) *Dialects {
 	ds := &Dialects{byName: map[string]*Dialect{}}
-	for _, make := range []func(Garden) *Dialect{mikrotikDialect, accelDialect, standardDialect} {
-		d := make(g)
-		ds.all, ds.byName[d.Name] = append(ds.all, d), d
+	for _, b := range builtIn {
+		d, err := b.make(g, Options{})
+		if err != nil {
+			panic(fmt.Sprintf("dialect %s without options: %v", b.name, err)) // a mistake in this package
+		}
+		ds.add(d)
 	}
 	return ds
+}
+
+// add takes a dialect into the set and holds its Change to what it says of itself.
+func (ds *Dialects) add(d *Dialect) {
+	d.Can.Wall = d.Can.Wall && !d.OpenIPv6
+	change := d.Change
+	d.Change = func(have, want Service) ([]radius.Attributes, bool, error) {
+		can := d.Can.Rates
+		if (have.Outcome == contracts.OutcomeWalled) != (want.Outcome == contracts.OutcomeWalled) {
+			can = d.Can.Wall
+		}
+		if !can {
+			return nil, false, nil
+		}
+		return change(have, want)
+	}
+	if ds.byName[d.Name] == nil {
+		ds.all = append(ds.all, d)
+	}
+	ds.byName[d.Name] = d
+}
+
+// RecallBy tells the dialects who knows the services that digests stand for. It is called before they are used.
+func (ds *Dialects) RecallBy(recall func(Digest) (Service, bool)) {
+	for _, d := range ds.all {
+		d.Recall = recall
+	}
+}
+
+// known is what is known of the service that a digest stands for.
+func (d *Dialect) known(have Digest) Service {
+	if d.Recall != nil && have.Outcome() != 0 {
+		if s, ok := d.Recall(have); ok {
+			return s
+		}
+	}
+	return Service{Outcome: have.Outcome()}
 }
 
 // All of them, in the order in which they are offered.
@@ -95,24 +159,17 @@ func (ds *Dialects) Named(name string) *Dialect { return ds.byName[name] }
 
 // rates are what the dialect is to say: the service's own, or the garden's for a walled service without any. A rate of
 // nothing is refused, because access servers take it for no limit, and so is REJECT, which no attributes say.
-func rates(s Service, g Garden) (contracts.Profile, error) {
-	if s.Outcome < contracts.OutcomeFull || s.Outcome > contracts.OutcomeWalled {
-		return contracts.Profile{}, contracts.Invalidf("outcome", "%s is not a service an access server can be given", s.Outcome)
-	}
+func rates(say *saying, s Service, g Garden) contracts.Profile {
 	p := s.Profile
-	if s.Outcome == contracts.OutcomeWalled && p == (contracts.Profile{}) {
+	if s.Outcome == contracts.OutcomeWalled && p.DownBps == 0 && p.UpBps == 0 {
 		p = g.Profile
 	}
-	if p.DownBps == 0 || p.UpBps == 0 {
-		return contracts.Profile{}, contracts.Invalidf("rate", "a service has a rate in both directions")
+	switch {
+	case say.err != nil:
+	case s.Outcome < contracts.OutcomeFull || s.Outcome > contracts.OutcomeWalled:
+		say.err = contracts.Invalidf("outcome", "%s is not a service an access server can be given", s.Outcome)
+	case p.DownBps == 0 || p.UpBps == 0:
+		say.err = contracts.Invalidf("rate", "a service has a rate in both directions")
 	}
-	return p, nil
-}
-
-// inOne is a change that one CoA-Request makes.
-func inOne(p *radius.Packet, err error) ([]radius.Attributes, bool, error) {
-	if err != nil {
-		return nil, false, err
-	}
-	return []radius.Attributes{p.Attributes}, true, nil
+	return p
 }

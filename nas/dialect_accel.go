@@ -4,54 +4,47 @@ import (
 	"strconv"
 
 	"layeh.com/radius"
-	"layeh.com/radius/rfc2865"
-	"layeh.com/radius/rfc2869"
 
 	"enlace/contracts"
 )
 
-// accelDialect speaks to accel-ppp and VyOS: the shaper reads Filter-Id as "down/up" in kbit/s. A PPPoE session is
-// walled by a low rate, and by a pool of its own where one is configured; an address does not change by CoA, so with a
-// pool the session is disconnected and dials again.
-func accelDialect(g Garden) *Dialect {
-	return &Dialect{
-		Name:    "accel-ppp",
-		Title:   "accel-ppp, VyOS",
-		CoAPort: 3799,
-		Can:     Abilities{Rates: true, Wall: g.Pool == ""},
-		Accept: func(s Service) (radius.Attributes, error) {
-			r, err := rates(s, g)
-			if err != nil {
-				return nil, err
-			}
-			p := &radius.Packet{}
-			if err := rfc2865.FilterID_AddString(p, accelRate(r)); err != nil {
-				return nil, err
-			}
-			if s.Outcome == contracts.OutcomeWalled && g.Pool != "" {
-				if err := rfc2869.FramedPool_AddString(p, g.Pool); err != nil {
-					return nil, err
-				}
-			}
-			return p.Attributes, nil
-		},
-		Change: func(have contracts.Outcome, want Service) ([]radius.Attributes, bool, error) {
-			const walled = contracts.OutcomeWalled
-			if g.Pool != "" && (have == walled) != (want.Outcome == walled) {
-				return nil, false, nil
-			}
-			r, err := rates(want, g)
-			if err != nil {
-				return nil, false, err
-			}
-			p := &radius.Packet{}
-			return inOne(p, rfc2865.FilterID_AddString(p, accelRate(r)))
-		},
+// accelDialect speaks to accel-ppp: the shaper reads Filter-Id as "down/up" in kbit/s, or, where it is configured to
+// (Options.RateAttribute), Mikrotik-Rate-Limit as "up/down", whose numbers it takes for kbit/s when they have no suffix,
+// unlike RouterOS, so they always have one. A PPPoE session is walled by a low rate, which holds for IPv6 too, and by a
+// pool of its own where one is configured, which does not; an address does not change by CoA, so with a pool the session
+// is disconnected and dials again.
+//
+// accel-ppp acts on one of Class, Session-Timeout and the VRF in a CoA-Request and passes over the others, so the change
+// has none of them.
+func accelDialect(g Garden, o Options) (*Dialect, error) {
+	mikrotik := o.RateAttribute == "Mikrotik-Rate-Limit"
+	if !mikrotik && o.RateAttribute != "" && o.RateAttribute != "Filter-Id" {
+		return nil, contracts.Invalidf("rate_attribute", "rate_attribute is Filter-Id or Mikrotik-Rate-Limit, not %q", o.RateAttribute)
 	}
-}
-
-// accelRate is "down/up" in kbit/s, rounded up.
-func accelRate(p contracts.Profile) string {
-	kbit := func(bps uint64) string { return strconv.FormatUint((bps+999)/1000, 10) }
-	return kbit(p.DownBps) + "/" + kbit(p.UpBps)
+	accept := func(s Service) *saying {
+		say := &saying{}
+		r := rates(say, s, g)
+		down, up := strconv.FormatUint(kbit(r.DownBps), 10), strconv.FormatUint(kbit(r.UpBps), 10)
+		if mikrotik {
+			say.text("Mikrotik-Rate-Limit", up+"k/"+down+"k")
+		} else {
+			say.text("Filter-Id", down+"/"+up)
+		}
+		return say
+	}
+	return &Dialect{
+		Name:     "accel-ppp",
+		Title:    "accel-ppp",
+		CoAPort:  3799,
+		Can:      Abilities{Rates: true, Wall: g.Pool == ""},
+		OpenIPv6: g.Pool != "",
+		Accept: func(s Service) (radius.Attributes, error) {
+			say := accept(s)
+			if s.Outcome == contracts.OutcomeWalled && g.Pool != "" {
+				say.text("Framed-Pool", g.Pool)
+			}
+			return say.done()
+		},
+		Change: func(_, want Service) ([]radius.Attributes, bool, error) { return accept(want).inOne() },
+	}, o.only("rate_attribute")
 }

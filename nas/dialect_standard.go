@@ -1,79 +1,64 @@
 package nas
 
 import (
-	"math"
-
 	"layeh.com/radius"
-	"layeh.com/radius/rfc2865"
-	"layeh.com/radius/vendors/wispr"
 
 	"enlace/contracts"
 )
 
 // standardDialect speaks RFC 2865 with the WISPr rates, in bit/s of 32 bits. The wall is a filter that the access
-// server knows by name, with the portal's address in WISPr-Redirection-URL. An attribute cannot be withdrawn by CoA
-// (RFC 5176 has no empty value), so a session leaves the garden by being given another filter, Garden.OpenFilter; where
-// none is configured it is disconnected and dials again.
-func standardDialect(g Garden) *Dialect {
+// server knows by name, with the portal's address in WISPr-Redirection-URL; the filter must hold IPv6 too. An attribute
+// cannot be withdrawn by CoA (RFC 5176 has no empty value), so a session leaves the garden by being given another filter,
+// Garden.OpenFilter; where none is configured it is disconnected and dials again.
+func standardDialect(g Garden, o Options) (*Dialect, error) {
+	accept := func(s Service) *saying {
+		say := &saying{}
+		r := rates(say, s, g)
+		say.number("WISPr-Bandwidth-Max-Up", r.UpBps, otherDialect)
+		say.number("WISPr-Bandwidth-Max-Down", r.DownBps, otherDialect)
+		if s.Outcome == contracts.OutcomeWalled {
+			say.filter(g)
+			if g.RedirectURL != "" {
+				say.text("WISPr-Redirection-URL", g.RedirectURL)
+			}
+		}
+		return say
+	}
 	return &Dialect{
 		Name:    "standard",
 		Title:   "RFC 2865 + WISPr",
 		CoAPort: 3799,
-		Can:     Abilities{Rates: true, Wall: g.Filter == "" || g.OpenFilter != ""},
-		Accept: func(s Service) (radius.Attributes, error) {
-			p := &radius.Packet{}
-			if err := addStandardRates(p, s, g); err != nil {
-				return nil, err
-			}
-			if s.Outcome == contracts.OutcomeWalled {
-				if err := addStandardWall(p, g); err != nil {
-					return nil, err
-				}
-			}
-			return p.Attributes, nil
+		Can:     Abilities{Rates: true, Wall: opens(g)},
+		Accept:  func(s Service) (radius.Attributes, error) { return accept(s).done() },
+		Change: func(have, want Service) ([]radius.Attributes, bool, error) {
+			return accept(want).leave(have, want, g)
 		},
-		Change: func(have contracts.Outcome, want Service) ([]radius.Attributes, bool, error) {
-			p := &radius.Packet{}
-			if err := addStandardRates(p, want, g); err != nil {
-				return nil, false, err
-			}
-			switch {
-			case want.Outcome == contracts.OutcomeWalled:
-				return inOne(p, addStandardWall(p, g))
-			case have == contracts.OutcomeFull || have == contracts.OutcomeReduced:
-				return inOne(p, nil)
-			case g.OpenFilter != "":
-				return inOne(p, rfc2865.FilterID_AddString(p, g.OpenFilter))
-			case have == contracts.OutcomeWalled && g.Filter != "":
-				return nil, false, nil
-			}
-			return inOne(p, nil)
-		},
-	}
+	}, o.only()
 }
 
-func addStandardRates(p *radius.Packet, s Service, g Garden) error {
-	r, err := rates(s, g)
-	if err != nil {
-		return err
-	}
-	if r.DownBps > math.MaxUint32 || r.UpBps > math.MaxUint32 {
-		return contracts.Invalidf("rate", "%s/%s does not fit WISPr-Bandwidth-Max, which ends at 4294967295 bit/s", Rate(r.DownBps), Rate(r.UpBps))
-	}
-	if err := wispr.WISPrBandwidthMaxUp_Add(p, wispr.WISPrBandwidthMaxUp(r.UpBps)); err != nil {
-		return err
-	}
-	return wispr.WISPrBandwidthMaxDown_Add(p, wispr.WISPrBandwidthMaxDown(r.DownBps))
-}
+// otherDialect is what to do about a rate that an attribute cannot hold, where profiles have no names.
+const otherDialect = "these devices need a dialect whose rates are text, 64 bits or names of profiles"
 
-func addStandardWall(p *radius.Packet, g Garden) error {
+// filter says the garden's filter, where it has one.
+func (s *saying) filter(g Garden) {
 	if g.Filter != "" {
-		if err := rfc2865.FilterID_AddString(p, g.Filter); err != nil {
-			return err
-		}
+		s.text("Filter-Id", g.Filter)
 	}
-	if g.RedirectURL != "" {
-		return wispr.WISPrRedirectionURL_AddString(p, g.RedirectURL)
+}
+
+// opens reports whether a CoA can take a session out of the garden's filter.
+func opens(g Garden) bool { return g.Filter == "" || g.OpenFilter != "" }
+
+// leave finishes a change in one CoA-Request: a session that may be walled and is to be so no longer is given the open
+// filter in place of the garden's.
+func (s *saying) leave(have, want Service, g Garden) ([]radius.Attributes, bool, error) {
+	if leaves(have, want) && g.Filter != "" && g.OpenFilter != "" {
+		s.text("Filter-Id", g.OpenFilter)
 	}
-	return nil
+	return s.inOne()
+}
+
+// leaves reports whether a session that may be in the walled garden is to be outside of it.
+func leaves(have, want Service) bool {
+	return want.Outcome != contracts.OutcomeWalled && have.Outcome != contracts.OutcomeFull && have.Outcome != contracts.OutcomeReduced
 }

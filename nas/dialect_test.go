@@ -179,7 +179,7 @@ func TestPlan(t *testing.T) {
 		{"standard", garden(), walled.Digest(), full, "coa " + up + "250000000" + down + "500000000 Filter-Id=enlace-open"},
 		{"standard", garden(), 0, full, "coa " + up + "250000000" + down + "500000000 Filter-Id=enlace-open"},
 		{"standard", noOpen, walled.Digest(), full, "disconnect"},
-		{"standard", noOpen, full.Digest(), walled, "coa " + up + "1000000" + down + "1000000 Filter-Id=enlace-walled WISPr-Redirection-URL=http://pay.example/"},
+		{"standard", noOpen, full.Digest(), walled, "disconnect"},
 	} {
 		cmd, err := nas.Plan(nas.NewDialects(c.garden).Named(c.dialect), c.have, c.want)
 		if err != nil {

@@ -37,7 +37,7 @@ func Plan(d *Dialect, have Digest, want Service) (Command, error) {
 	case have != 0 && have == want.Digest():
 		return Command{}, nil
 	}
-	steps, ok, err := d.Change(have.Outcome(), want)
+	steps, ok, err := d.Change(d.known(have), want)
 	if err != nil {
 		return Command{}, fmt.Errorf("saying %s in dialect %s: %w", want, d.Name, err)
 	}

@@ -25,7 +25,7 @@ type Digest uint64
 // from a session's cookie. Its Outcome is 0 and no Service has it.
 const Unsure Digest = 1
 
-// Digest of the outcome and the rates; the plan's name does not change what an access server applies.
+// Digest of the outcome, the rates and the profile's name; the plan's name does not change what an access server applies.
 func (s Service) Digest() Digest {
 	h := fnv.New64a()
 	var b [17]byte
@@ -33,6 +33,7 @@ func (s Service) Digest() Digest {
 	binary.BigEndian.PutUint64(b[1:], s.Profile.DownBps)
 	binary.BigEndian.PutUint64(b[9:], s.Profile.UpBps)
 	h.Write(b[:])
+	h.Write([]byte(s.Profile.Name))
 	return Digest(s.Outcome)<<56 | Digest(h.Sum64()>>8)
 }
 

@@ -39,9 +39,10 @@ type Report struct {
 type Garden struct {
 	Profile     contracts.Profile // low rates
 	AddressList string            // Mikrotik-Address-List
-	Filter      string            // Filter-Id of a walled session
-	OpenFilter  string            // Filter-Id that a CoA gives to a session leaving the garden
-	RedirectURL string            // WISPr-Redirection-URL: the portal
+	Filter      string            // name of the filter of a walled session: Filter-Id, a user group, an SLA profile, an ACL
+	OpenFilter  string            // name of the filter that a CoA gives to a session leaving the garden
+	Service     string            // name of the service of a walled session, where services are activated by name
+	RedirectURL string            // the portal, where an attribute says it
 	Pool        string            // Framed-Pool, where the dialect walls by pool
 	Timeout     uint32            // Session-Timeout in seconds, so that a lost CoA heals by itself
 }
@@ -50,6 +51,6 @@ type Garden struct {
 func DefaultGarden() Garden {
 	return Garden{
 		Profile:     contracts.Profile{DownBps: 1_000_000, UpBps: 1_000_000},
-		AddressList: "enlace-walled", Filter: "enlace-walled", OpenFilter: "enlace-open", Timeout: 3600,
+		AddressList: "enlace-walled", Filter: "enlace-walled", OpenFilter: "enlace-open", Service: "enlace-walled", Timeout: 3600,
 	}
 }
