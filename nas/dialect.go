@@ -3,6 +3,7 @@ package nas
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"layeh.com/radius"
 	"layeh.com/radius/rfc2865"
@@ -153,6 +154,17 @@ func (d *Dialect) known(have Digest) Service {
 
 // All of them, in the order in which they are offered.
 func (ds *Dialects) All() []*Dialect { return ds.all }
+
+// Of are those of the names that are known, in the order in which they are offered.
+func (ds *Dialects) Of(names []string) []*Dialect {
+	var out []*Dialect
+	for _, d := range ds.all {
+		if slices.Contains(names, d.Name) {
+			out = append(out, d)
+		}
+	}
+	return out
+}
 
 // Named is nil for a name that is not known.
 func (ds *Dialects) Named(name string) *Dialect { return ds.byName[name] }

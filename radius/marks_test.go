@@ -324,7 +324,7 @@ func TestAddressesOnTheWire(t *testing.T) {
 		"full":                         {"mikrotik", contracts.OutcomeFull, "", v4 + v6 + route4 + route6},
 		"walled, IPv6 not covered":     {"mikrotik", contracts.OutcomeWalled, "", v4 + route4},
 		"walled by rate":               {"accel-ppp", contracts.OutcomeWalled, "", v4 + v6 + route4 + route6},
-		"walled by a pool of its own":  {"accel-ppp", contracts.OutcomeWalled, "walled", v6 + route4 + route6},
+		"walled by a pool of its own":  {"accel-ppp", contracts.OutcomeWalled, "walled", route4},
 		"full, with such a pool":       {"accel-ppp", contracts.OutcomeFull, "walled", v4 + v6 + route4 + route6},
 		"walled by filter, standard's": {"standard", contracts.OutcomeReduced, "", v4 + v6 + route4 + route6},
 	} {

@@ -81,6 +81,9 @@ func (c *Config) garden() nas.Garden {
 	}
 }
 
+// dialects are those that devices may speak.
+func (c *Config) dialects() (*nas.Dialects, error) { return nas.Own{}.Dialects(c.garden()) }
+
 // check refuses settings that contradict themselves.
 func (c *Config) check() error {
 	switch {

@@ -115,7 +115,15 @@ func (c *explainCmd) Run(ctx context.Context, cfg *Config, out io.Writer) error 
 	if err != nil {
 		return err
 	}
-	e := explain(&d, days[id], c.Login, access, at, cfg.garden(), contracts.Language(c.Lang))
+	spoken, err := (&naspg.Store{Pool: db.pool}).DialectsSpoken(ctx)
+	if err != nil {
+		return err
+	}
+	dialects, err := cfg.dialects()
+	if err != nil {
+		return err
+	}
+	e := explain(&d, days[id], c.Login, access, at, cfg.garden(), dialects.Of(spoken), contracts.Language(c.Lang))
 	for i := len(commands) - 1; i >= 0; i-- {
 		if r := commands[i]; !r.RequestedAt.After(at) {
 			e.Commands = append(e.Commands, explainedCommand{At: r.RequestedAt, Method: string(r.Method), Want: r.Want,
@@ -130,9 +138,8 @@ func (c *explainCmd) Run(ctx context.Context, cfg *Config, out io.Writer) error 
 	return e.write(out, d.Contract.Zone)
 }
 
-// explain joins what the contract says with what an access server would be told.
-func explain(d *contracts.Dossier, days []contracts.DayUsage, login string, access contracts.AccessID, at time.Time, garden nas.Garden, lang contracts.Language) explained {
-	dialects := nas.NewDialects(garden)
+// explain joins what the contract says with what access servers of some dialects would be told.
+func explain(d *contracts.Dossier, days []contracts.DayUsage, login string, access contracts.AccessID, at time.Time, garden nas.Garden, dialects []*nas.Dialect, lang contracts.Language) explained {
 	x := contracts.Explain(d.Contract, d.Facts, d.Rules, at, lang)
 	s := x.Span
 	u := contracts.UsageAt(d, s, days, at, lang)
@@ -160,7 +167,7 @@ func explain(d *contracts.Dossier, days []contracts.DayUsage, login string, acce
 		}
 	}
 	if e.Outcome != contracts.OutcomeReject {
-		for _, dialect := range dialects.All() {
+		for _, dialect := range dialects {
 			attrs, err := dialect.Accept(service)
 			if err != nil {
 				e.Replies[dialect.Name] = []string{err.Error()}

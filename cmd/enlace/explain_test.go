@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,6 +55,11 @@ func historyShop(t *testing.T) *shop {
 	act("2026-05-04 10:00", contracts.Fact{Kind: contracts.AccessDisabled, AccessID: c.Accesses[0].ID, Actor: "staff:bia"})
 	h.plan.Full = contracts.Profile{DownBps: 600e6, UpBps: 300e6}
 	h.must(h.store.UpdatePlan(h.ctx, "test", saoPaulo("2026-04-20 10:00"), &h.plan))
+	for i, dialect := range []string{"mikrotik", "accel-ppp", "standard"} {
+		d := nas.Device{Name: "bras-" + dialect, Source: netip.MustParsePrefix(fmt.Sprintf("192.0.2.%d/32", i+1)), Secret: []byte("testing123"), Dialect: dialect,
+			MessageAuthenticator: nas.LearnMA, LimitProxyState: nas.LearnProxyState, InterimSeconds: 300, CommandsPerSecond: 50}
+		h.must(h.devices.CreateDevice(h.ctx, "test", saoPaulo(shopOpened), &d))
+	}
 	h.must(h.devices.SaveCommands(h.ctx, []nas.CommandRecord{{
 		Session: nas.SessionKey{Device: 1, ID: "s1"}, Login: "ana@isp", Method: "coa", Want: "FULL 500M/250M", Reason: "payment", Actor: "system",
 		RequestedAt: saoPaulo("2026-04-15 12:30"), ID: 7, Answer: nas.Acked, Evidence: nas.EvidenceInterim}}))

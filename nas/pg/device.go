@@ -42,6 +42,19 @@ func (s *Store) Devices(ctx context.Context) ([]nas.Device, error) {
 	return s.devices(ctx, s.Pool, `where retired_at is null order by name`)
 }
 
+// DialectsSpoken are the names of the dialects that devices which have not been retired speak.
+func (s *Store) DialectsSpoken(ctx context.Context) ([]string, error) {
+	rows, err := s.Pool.Query(ctx, `select distinct dialect from device where retired_at is null order by dialect`)
+	if err != nil {
+		return nil, fmt.Errorf("reading the dialects of devices: %w", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("reading the dialects of devices: %w", err)
+	}
+	return names, nil
+}
+
 // Device is one device, retired or not. The error is a NotFound when there is none.
 func (s *Store) Device(ctx context.Context, id nas.DeviceID) (nas.Device, error) {
 	return s.device(ctx, s.Pool, id, ``)
