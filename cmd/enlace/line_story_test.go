@@ -246,8 +246,11 @@ func (s *story) fixedAddresses(path string) {
 	if err := json.Unmarshal([]byte(s.run("explain", "pppoe-1", "--output", "json")), &e); err != nil {
 		s.t.Fatal(err)
 	}
-	if all := strings.Join(e.Replies["standard"], "\n"); !strings.Contains(all, "Framed-IP-Address = 203.0.113.9") || !strings.Contains(all, `Framed-IPv6-Route = "2001:db8:7::/48 :: 5"`) {
+	if all := strings.Join(e.Replies["mikrotik"], "\n"); !strings.Contains(all, "Framed-IP-Address = 203.0.113.9") || !strings.Contains(all, `Framed-IPv6-Route = "2001:db8:7::/48 :: 5"`) {
 		s.t.Errorf("explained as %s", all)
+	}
+	if len(e.Replies) != 1 {
+		s.t.Errorf("with one device, %d dialects are explained", len(e.Replies))
 	}
 }
 
