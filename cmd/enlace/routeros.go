@@ -36,10 +36,7 @@ func (c *routerosFactsCmd) Run(ctx context.Context, cfg *Config, out io.Writer) 
 			return err
 		}
 		if c.Output == "json" {
-			return writeJSON(out, struct {
-				routeros.Facts
-				Uptime int64 `json:"uptime_seconds"`
-			}{f, int64(f.Uptime / time.Second)})
+			return writeJSON(out, factsJSON{f.Identity, f.Version, f.Board, f.Serial, f.Firmware, int64(f.Uptime / time.Second), f.Sessions})
 		}
 		w := tabwriter.NewWriter(out, 2, 2, 2, ' ', 0)
 		for _, line := range [][2]string{{"identity", f.Identity}, {"version", f.Version}, {"board", f.Board}, {"serial", f.Serial}, {"firmware", f.Firmware},
@@ -50,6 +47,25 @@ func (c *routerosFactsCmd) Run(ctx context.Context, cfg *Config, out io.Writer) 
 		}
 		return w.Flush()
 	})
+}
+
+// factsJSON is what --output json writes.
+type factsJSON struct {
+	Identity string `json:"identity"`
+	Version  string `json:"version"`
+	Board    string `json:"board"`
+	Serial   string `json:"serial,omitempty"`
+	Firmware string `json:"firmware,omitempty"`
+	Uptime   int64  `json:"uptime_seconds"`
+	Sessions int    `json:"ppp_sessions"`
+}
+
+// findingJSON is what --output json writes.
+type findingJSON struct {
+	Topic    string    `json:"topic"`
+	Level    nas.Level `json:"level"`
+	Text     string    `json:"text"`
+	Commands []string  `json:"commands,omitempty"`
 }
 
 type routerosCheckCmd struct {
@@ -70,7 +86,11 @@ func (c *routerosCheckCmd) Run(ctx context.Context, cfg *Config, out io.Writer) 
 		}
 		switch c.Output {
 		case "json":
-			err = writeJSON(out, found)
+			list := []findingJSON{}
+			for _, f := range found {
+				list = append(list, findingJSON{f.Topic, f.Level, f.String(), f.Commands})
+			}
+			err = writeJSON(out, list)
 		case "commands":
 			for _, f := range found {
 				for _, command := range f.Commands {
@@ -81,7 +101,7 @@ func (c *routerosCheckCmd) Run(ctx context.Context, cfg *Config, out io.Writer) 
 			err = writeFindings(out, found)
 		}
 		for _, f := range found {
-			if f.Level == routeros.Wrong && err == nil {
+			if f.Level == nas.LevelWrong && err == nil {
 				err = errRowsFailed // it was said
 			}
 		}
@@ -90,11 +110,11 @@ func (c *routerosCheckCmd) Run(ctx context.Context, cfg *Config, out io.Writer) 
 }
 
 // writeFindings is the answer for people, with the commands last so that they can be copied at once.
-func writeFindings(out io.Writer, found []routeros.Finding) error {
+func writeFindings(out io.Writer, found []nas.Finding) error {
 	w := tabwriter.NewWriter(out, 2, 2, 2, ' ', 0)
 	var commands []string
 	for _, f := range found {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", f.Level, f.Topic, f.Text)
+		fmt.Fprintf(w, "%s\t%s\t%s\n", f.Level, f.Topic, f.String())
 		commands = append(commands, f.Commands...)
 	}
 	if err := w.Flush(); err != nil || len(commands) == 0 {

@@ -25,23 +25,6 @@ type Expectation struct {
 	Hosts              []string // what else they reach, such as payment: names or addresses
 }
 
-// Level is how much a finding matters.
-type Level string
-
-const (
-	Good   Level = "ok"
-	Advice Level = "advice"
-	Wrong  Level = "wrong"
-)
-
-// Finding is one thing that was looked at on a router. Commands are what to paste into its console to mend it.
-type Finding struct {
-	Topic    string   `json:"topic"`
-	Level    Level    `json:"level"`
-	Text     string   `json:"text"`
-	Commands []string `json:"commands,omitempty"`
-}
-
 // leastTimeout is how long a router should wait for an answer: an Access-Reject is a second late on purpose, and the
 // default of 300 ms counts as silence what is on its way.
 const leastTimeout = 3 * time.Second
@@ -51,16 +34,16 @@ type check struct {
 	c    *Client
 	a    nas.API
 	want Expectation
-	out  []Finding
+	out  []nas.Finding
 }
 
 // Check compares a router's configuration with what is expected. It changes nothing.
-func (c *Client) Check(ctx context.Context, a nas.API, want Expectation) ([]Finding, error) {
+func (c *Client) Check(ctx context.Context, a nas.API, want Expectation) ([]nas.Finding, error) {
 	k := &check{c: c, a: a, want: want}
 	for _, look := range []func(context.Context) error{k.radius, k.incoming, k.aaa, k.queues, k.garden, k.ipv6, k.services, k.time} {
 		var refused *Refused
 		if err := look(ctx); errors.As(err, &refused) {
-			k.say(refused.Command, Advice, "could not be looked at: "+refused.Message+"; the API's user needs the policies read, write, api and sensitive")
+			k.say(refused.Command, nas.LevelAdvice, nil, "could not be looked at: %s; the API's user needs the policies read, api and sensitive", refused.Message)
 		} else if err != nil {
 			return nil, err
 		}
@@ -68,8 +51,11 @@ func (c *Client) Check(ctx context.Context, a nas.API, want Expectation) ([]Find
 	return k.out, nil
 }
 
-func (k *check) say(topic string, level Level, text string, commands ...string) {
-	k.out = append(k.out, Finding{Topic: topic, Level: level, Text: text, Commands: commands})
+// mend is the commands that mend what was found.
+type mend []string
+
+func (k *check) say(topic string, level nas.Level, commands mend, text string, args ...any) {
+	k.out = append(k.out, nas.Finding{Topic: topic, Level: level, Text: text, Args: args, Commands: commands})
 }
 
 // SecretPlaceholder stands for the shared secret in commands: it is never printed.
@@ -93,16 +79,16 @@ func (k *check) radius(ctx context.Context) error {
 		server = k.want.Server.String()
 	}
 	if ours < 0 {
-		k.say(topic, Wrong, "PPP logins are not asked of "+server, fmt.Sprintf(
+		k.say(topic, nas.LevelWrong, mend{fmt.Sprintf(
 			"/radius add service=ppp address=%s secret=%s authentication-port=%d accounting-port=%d timeout=%s require-message-auth=yes-for-request-resp place-before=0",
-			server, value(SecretPlaceholder), k.want.AuthPort, k.want.AcctPort, leastTimeout))
+			server, SecretPlaceholder, k.want.AuthPort, k.want.AcctPort, leastTimeout)}, "PPP logins are not asked of %s", server)
 		return nil
 	}
 	r := rows[ours]
-	set := func(what string) string { return "/radius set " + r[".id"] + " " + what }
-	k.say(topic, Good, "PPP logins are asked of "+r["address"])
+	set := func(what string) mend { return mend{"/radius set " + r[".id"] + " " + what} }
+	k.say(topic, nas.LevelOK, nil, "PPP logins are asked of %s", r["address"])
 	if ours > 0 {
-		k.say(topic, Advice, rows[0]["address"]+" is asked first; "+r["address"]+" only when that is silent", "/radius move "+r[".id"]+" destination="+rows[0][".id"])
+		k.say(topic, nas.LevelAdvice, mend{"/radius move " + r[".id"] + " destination=" + rows[0][".id"]}, "%s is asked first; %s only when that is silent", rows[0]["address"], r["address"])
 	}
 	if r["protocol"] != "radsec" {
 		for _, p := range []struct {
@@ -110,24 +96,24 @@ func (k *check) radius(ctx context.Context) error {
 			want uint16
 		}{{"authentication-port", k.want.AuthPort}, {"accounting-port", k.want.AcctPort}} {
 			if have := r[p.name]; p.want != 0 && have != strconv.Itoa(int(p.want)) {
-				k.say(topic, Wrong, fmt.Sprintf("%s is %s, where the server listens on %d", p.name, have, p.want), set(fmt.Sprintf("%s=%d", p.name, p.want)))
+				k.say(topic, nas.LevelWrong, set(fmt.Sprintf("%s=%d", p.name, p.want)), "%s is %s, where the server listens on %d", p.name, have, p.want)
 			}
 		}
 		if have, readable := r["secret"]; readable && strings.Trim(have, "*") != "" && len(k.want.Secret) > 0 && have != string(k.want.Secret) {
-			k.say(topic, Wrong, "the shared secret is not the one of the device here", set("secret="+value(SecretPlaceholder)))
+			k.say(topic, nas.LevelWrong, set("secret="+SecretPlaceholder), "the shared secret is not the one of the device here")
 		}
 	}
 	if have, ok := span(r["timeout"]); ok && have < leastTimeout {
-		k.say(topic, Wrong, fmt.Sprintf("timeout is %s: what takes longer counts as silence", r["timeout"]), set("timeout="+leastTimeout.String()))
+		k.say(topic, nas.LevelWrong, set("timeout="+leastTimeout.String()), "timeout is %s: what takes longer counts as silence", r["timeout"])
 	}
 	if yes(r["accounting-backup"]) {
-		k.say(topic, Wrong, "the server is a backup for accounting only", set("accounting-backup=no"))
+		k.say(topic, nas.LevelWrong, set("accounting-backup=no"), "the server is a backup for accounting only")
 	}
 	switch have, known := r["require-message-auth"]; {
 	case !known:
-		k.say(topic, Advice, "this RouterOS does not check Message-Authenticator (CVE-2024-3596): 7.15 and later do")
+		k.say(topic, nas.LevelAdvice, nil, "this RouterOS does not check Message-Authenticator (CVE-2024-3596): 7.15 and later do")
 	case have == "no":
-		k.say(topic, Wrong, "answers without Message-Authenticator are taken: they can be forged (CVE-2024-3596)", set("require-message-auth=yes-for-request-resp"))
+		k.say(topic, nas.LevelWrong, set("require-message-auth=yes-for-request-resp"), "answers without Message-Authenticator are taken: they can be forged (CVE-2024-3596)")
 	}
 	return nil
 }
@@ -135,7 +121,7 @@ func (k *check) radius(ctx context.Context) error {
 func (k *check) incoming(ctx context.Context) error {
 	const topic = "/radius incoming"
 	if k.want.CoAPort == 0 {
-		k.say(topic, Advice, "the device has no CoA address here, so nothing can be changed while a session lasts")
+		k.say(topic, nas.LevelAdvice, nil, "the device has no CoA address here, so nothing can be changed while a session lasts")
 		return nil
 	}
 	r, err := k.c.one(ctx, k.a, "/radius/incoming")
@@ -144,10 +130,10 @@ func (k *check) incoming(ctx context.Context) error {
 	}
 	port := strconv.Itoa(int(k.want.CoAPort))
 	if !yes(r["accept"]) || r["port"] != port {
-		k.say(topic, Wrong, fmt.Sprintf("commands to port %s are not taken (accept is %s, port is %s)", port, r["accept"], r["port"]), "/radius incoming set accept=yes port="+port)
+		k.say(topic, nas.LevelWrong, mend{"/radius incoming set accept=yes port=" + port}, "commands to port %s are not taken (accept is %s, port is %s)", port, r["accept"], r["port"])
 		return nil
 	}
-	k.say(topic, Good, "commands are taken on port "+port)
+	k.say(topic, nas.LevelOK, nil, "commands are taken on port %s", port)
 	return nil
 }
 
@@ -159,20 +145,20 @@ func (k *check) aaa(ctx context.Context) error {
 	}
 	bad := len(k.out)
 	if !yes(r["use-radius"]) {
-		k.say(topic, Wrong, "PPP does not use RADIUS", "/ppp aaa set use-radius=yes")
+		k.say(topic, nas.LevelWrong, mend{"/ppp aaa set use-radius=yes"}, "PPP does not use RADIUS")
 	}
 	if !yes(r["accounting"]) {
-		k.say(topic, Wrong, "sessions are not accounted for", "/ppp aaa set accounting=yes")
+		k.say(topic, nas.LevelWrong, mend{"/ppp aaa set accounting=yes"}, "sessions are not accounted for")
 	}
 	if every, _ := span(r["interim-update"]); every == 0 && k.want.Interim > 0 {
-		k.say(topic, Advice, fmt.Sprintf("interim-update is 0: a session that is not told an interval reports nothing until it ends; each Access-Accept says %s", k.want.Interim),
-			"/ppp aaa set interim-update="+k.want.Interim.String())
+		k.say(topic, nas.LevelAdvice, mend{"/ppp aaa set interim-update=" + k.want.Interim.String()},
+			"interim-update is 0: a session that is not told an interval reports nothing until it ends; each Access-Accept says %s", k.want.Interim)
 	}
 	if have, known := r["enable-ipv6-accounting"]; known && !yes(have) {
-		k.say(topic, Advice, "IPv6 traffic and prefixes are not reported, which records of connections need", "/ppp aaa set enable-ipv6-accounting=yes")
+		k.say(topic, nas.LevelAdvice, mend{"/ppp aaa set enable-ipv6-accounting=yes"}, "IPv6 traffic and prefixes are not reported, which records of connections need")
 	}
 	if len(k.out) == bad {
-		k.say(topic, Good, "sessions are asked for and accounted for by RADIUS")
+		k.say(topic, nas.LevelOK, nil, "sessions are asked for and accounted for by RADIUS")
 	}
 	return nil
 }
@@ -197,11 +183,11 @@ func (k *check) queues(ctx context.Context) error {
 			continue
 		}
 		found = true
-		k.say(topic, Advice, fmt.Sprintf("queue %q for %s comes before those of sessions: whom it fits has its rates, not the plan's", nas.TextOf(r["name"]), nas.TextOf(r["target"])),
-			"/queue simple disable "+r[".id"])
+		k.say(topic, nas.LevelAdvice, mend{"/queue simple disable " + r[".id"]}, "queue %q for %s comes before those of sessions: whom it fits has its rates, not the plan's",
+			nas.TextOf(r["name"]), nas.TextOf(r["target"]))
 	}
 	if !found {
-		k.say(topic, Good, "no queue comes before those of the sessions")
+		k.say(topic, nas.LevelOK, nil, "no queue comes before those of the sessions")
 	}
 	return nil
 }
@@ -219,11 +205,11 @@ func (k *check) ipv6(ctx context.Context) error {
 		if none(r["dhcpv6-pd-pool"]) && none(r["remote-ipv6-prefix-pool"]) {
 			continue
 		}
-		k.say(topic, Wrong, fmt.Sprintf("profile %q gives IPv6 of its own to sessions that are told none: a walled subscriber has the Internet by IPv6; lend prefixes from a pool here instead", nas.TextOf(r["name"])),
-			"/ppp profile set "+r[".id"]+" !dhcpv6-pd-pool remote-ipv6-prefix-pool=none")
+		k.say(topic, nas.LevelWrong, mend{"/ppp profile set " + r[".id"] + " !dhcpv6-pd-pool remote-ipv6-prefix-pool=none"},
+			"profile %q gives IPv6 of its own to sessions that are told none: a walled subscriber has the Internet by IPv6; lend prefixes from a pool here instead", nas.TextOf(r["name"]))
 	}
 	if len(k.out) == bad {
-		k.say(topic, Good, "no profile gives IPv6 of its own")
+		k.say(topic, nas.LevelOK, nil, "no profile gives IPv6 of its own")
 	}
 	return nil
 }
@@ -244,16 +230,16 @@ func (k *check) services(ctx context.Context) error {
 		switch {
 		case yes(r["disabled"]):
 		case r["name"] == "api" && k.a.Certificate != nas.PlainAPI:
-			k.say(topic, Advice, "the API without TLS is open too: passwords can be read on the way", "/ip service disable api")
+			k.say(topic, nas.LevelAdvice, mend{"/ip service disable api"}, "the API without TLS is open too: passwords can be read on the way")
 		case r["name"] == "api":
-			k.say(topic, Wrong, "this API goes without TLS: its password can be read on the way", "/certificate add name=api-ssl common-name=api-ssl days-valid=3650",
-				"/certificate sign api-ssl", "/ip service set api-ssl certificate=api-ssl disabled=no", "/ip service disable api")
+			k.say(topic, nas.LevelWrong, mend{"/certificate add name=api-ssl common-name=api-ssl days-valid=3650",
+				"/certificate sign api-ssl", "/ip service set api-ssl certificate=api-ssl disabled=no"}, "this API goes without TLS: its password can be read on the way")
 		case r["name"] == "api-ssl" && r["address"] == "":
-			k.say(topic, Advice, "the API answers everybody", "/ip service set api-ssl address="+from)
+			k.say(topic, nas.LevelAdvice, mend{"/ip service set api-ssl address=" + from}, "the API answers everybody")
 		}
 	}
 	if len(k.out) == bad {
-		k.say(topic, Good, "the API has TLS and answers known addresses")
+		k.say(topic, nas.LevelOK, nil, "the API has TLS and answers known addresses")
 	}
 	return nil
 }
@@ -266,9 +252,9 @@ func (k *check) time(ctx context.Context) error {
 		return err
 	}
 	if !yes(r["enabled"]) {
-		k.say(topic, Advice, "the clock follows no server: records and commands go by its time", "/system ntp client set enabled=yes servers=a.st1.ntp.br,b.st1.ntp.br")
+		k.say(topic, nas.LevelAdvice, mend{"/system ntp client set enabled=yes servers=a.st1.ntp.br,b.st1.ntp.br"}, "the clock follows no server: records and commands go by its time")
 		return nil
 	}
-	k.say(topic, Good, "the clock follows a server")
+	k.say(topic, nas.LevelOK, nil, "the clock follows a server")
 	return nil
 }

@@ -47,9 +47,9 @@ func (k *check) garden(ctx context.Context) error {
 	wall := slices.IndexFunc(rules, func(r rule) bool { return r.walled && r.stops() })
 	open := openList
 	if wall < 0 {
-		k.say(topic, Wrong, fmt.Sprintf("the firewall lets those in %q pass: a walled subscriber has the Internet", k.want.List), k.wallCommands(filter, open)...)
+		k.say(topic, nas.LevelWrong, k.wallCommands(filter, open), "the firewall lets those in %q pass: a walled subscriber has the Internet", k.want.List)
 	} else {
-		k.say(topic, Good, fmt.Sprintf("the firewall stops those in %q", k.want.List))
+		k.say(topic, nas.LevelOK, nil, "the firewall stops those in %q", k.want.List)
 		open = k.openings(rules[:wall], rules[wall], yes(dns["allow-remote-requests"]))
 	}
 	k.hosts(lists, open)
@@ -96,11 +96,11 @@ func (k *check) fasttrack(rules []rule) {
 		if r.row["action"] != "fasttrack-connection" || yes(r.row["dynamic"]) {
 			continue
 		}
-		level := Wrong
+		level := nas.LevelWrong
 		if !r.any("src-address", "dst-address", "dst-address-list", "in-interface", "in-interface-list", "out-interface", "connection-mark") {
-			level = Advice
+			level = nas.LevelAdvice
 		}
-		k.say("/ip firewall filter", level, "connections are fasttracked: they pass neither queues nor the walled garden", "/ip firewall filter disable "+r.row[".id"])
+		k.say("/ip firewall filter", level, mend{"/ip firewall filter disable " + r.row[".id"]}, "connections are fasttracked: they pass neither queues nor the walled garden")
 	}
 }
 
@@ -113,16 +113,16 @@ func (k *check) openings(before []rule, wall rule, resolves bool) string {
 	if !slices.ContainsFunc(before, func(r rule) bool {
 		return r.row["action"] == "accept" && r.row["protocol"] == "udp" && hasPort(r.row["dst-port"], 53)
 	}) {
-		level, text := Wrong, "the firewall stops their DNS: no page is found, not even the portal"
+		fix := mend{from + " action=accept protocol=udp dst-port=53" + place, from + " action=accept protocol=tcp dst-port=53" + place}
 		if resolves {
-			level, text = Advice, "the firewall stops their DNS but for the router's own: those who ask another find no page, not even the portal"
+			k.say(topic, nas.LevelAdvice, fix, "the firewall stops their DNS but for the router's own: those who ask another find no page, not even the portal")
+		} else {
+			k.say(topic, nas.LevelWrong, fix, "the firewall stops their DNS: no page is found, not even the portal")
 		}
-		k.say(topic, level, text, from+" action=accept protocol=udp dst-port=53"+place,
-			from+" action=accept protocol=tcp dst-port=53"+place)
 	}
 	for _, r := range before {
 		if state := r.row["connection-state"]; r.row["action"] == "accept" && !r.walled && strings.Contains(state, "established") {
-			k.say(topic, Advice, "connections that were open go on: the rule that lets them pass comes first", "/ip firewall filter move "+wall.row[".id"]+" destination="+r.row[".id"])
+			k.say(topic, nas.LevelAdvice, mend{"/ip firewall filter move " + wall.row[".id"] + " destination=" + r.row[".id"]}, "connections that were open go on: the rule that lets them pass comes first")
 		}
 	}
 	if list, except := strings.CutPrefix(wall.row["dst-address-list"], "!"); except {
@@ -134,7 +134,7 @@ func (k *check) openings(before []rule, wall rule, resolves bool) string {
 		}
 	}
 	if len(k.reachable()) > 0 {
-		k.say(topic, Wrong, "the firewall stops them on their way to the portal too", from+" action=accept dst-address-list="+value(openList)+place)
+		k.say(topic, nas.LevelWrong, mend{from + " action=accept dst-address-list=" + value(openList) + place}, "the firewall stops them on their way to the portal too")
 	}
 	return openList
 }
@@ -160,13 +160,13 @@ func (k *check) hosts(lists []row, open string) {
 		}
 	}
 	if len(missing) > 0 {
-		var commands []string
+		var commands mend
 		for _, h := range missing {
 			commands = append(commands, fmt.Sprintf("/ip firewall address-list add list=%s address=%s", value(open), h))
 		}
-		k.say(topic, Wrong, fmt.Sprintf("%s cannot be reached: not in the address list %q", strings.Join(missing, ", "), open), commands...)
+		k.say(topic, nas.LevelWrong, commands, "%s cannot be reached: not in the address list %q", strings.Join(missing, ", "), open)
 	} else if len(k.reachable()) > 0 {
-		k.say(topic, Good, strings.Join(k.reachable(), ", ")+" can be reached")
+		k.say(topic, nas.LevelOK, nil, "%s can be reached", strings.Join(k.reachable(), ", "))
 	}
 }
 
@@ -199,23 +199,23 @@ func (k *check) redirect(nat []row, open string) {
 			(r["protocol"] == "tcp" || r["protocol"] == "") && (r["dst-port"] == "" || hasPort(r["dst-port"], 80))
 	})
 	if there {
-		k.say(topic, Good, "pages without TLS are redirected to the portal")
+		k.say(topic, nas.LevelOK, nil, "pages without TLS are redirected to the portal")
 		return
 	}
 	to := k.want.Portal
 	if _, err := netip.ParseAddr(to); err != nil {
 		to = "[:resolve " + value(to) + "]"
 	}
-	k.say(topic, Advice, "pages without TLS are not redirected to the portal: browsers do not offer it by themselves",
-		fmt.Sprintf("/ip firewall nat add chain=dstnat src-address-list=%s dst-address-list=%s protocol=tcp dst-port=80 action=dst-nat to-addresses=%s to-ports=80%s",
-			value(k.want.List), "!"+value(open), to, first(nat)))
+	k.say(topic, nas.LevelAdvice, mend{fmt.Sprintf(
+		"/ip firewall nat add chain=dstnat src-address-list=%s dst-address-list=!%s protocol=tcp dst-port=80 action=dst-nat to-addresses=%s to-ports=80%s",
+		value(k.want.List), value(open), to, first(nat))}, "pages without TLS are not redirected to the portal: browsers do not offer it by themselves")
 }
 
 // wallCommands are the rules of a garden, in their order before all others.
-func (k *check) wallCommands(filter []row, open string) []string {
+func (k *check) wallCommands(filter []row, open string) mend {
 	from := "/ip firewall filter add chain=forward src-address-list=" + value(k.want.List)
 	place := first(filter)
-	return []string{
+	return mend{
 		from + " action=accept protocol=udp dst-port=53" + place, from + " action=accept protocol=tcp dst-port=53" + place,
 		from + " action=accept dst-address-list=" + value(open) + place, from + " action=reject reject-with=icmp-admin-prohibited" + place,
 	}

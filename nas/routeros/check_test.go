@@ -2,13 +2,13 @@ package routeros
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"enlace/nas"
 	"enlace/nas/nastest"
 )
 
@@ -41,17 +41,17 @@ func configured(w *world) Expectation {
 		Interim: 5 * time.Minute, List: "enlace-walled", Portal: "conta.example.net", Hosts: []string{"198.51.100.7"}}
 }
 
-func findings(t *testing.T, w *world, want Expectation) (bad []Finding) {
+func findings(t *testing.T, w *world, want Expectation) (bad []nas.Finding) {
 	t.Helper()
 	all, err := w.client().Check(context.Background(), w.device.API, want)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range all {
-		if strings.Contains(fmt.Sprint(f), "shared-secret") {
+		if strings.Contains(f.String()+strings.Join(f.Commands, " "), "shared-secret") {
 			t.Errorf("the secret is in %+v", f)
 		}
-		if f.Level != Good {
+		if f.Level != nas.LevelOK {
 			bad = append(bad, f)
 		}
 	}
@@ -75,45 +75,45 @@ func TestCheckFinds(t *testing.T) {
 		menu     string
 		items    []nastest.Item // nil: as it should be, but for change
 		change   nastest.Item   // of the menu's first item; "-" takes a property away
-		level    Level
+		level    nas.Level
 		text     string
 		commands []string // beginnings
 	}{
-		{name: "no server", menu: "/radius", items: []nastest.Item{}, level: Wrong, text: "not asked",
+		{name: "no server", menu: "/radius", items: []nastest.Item{}, level: nas.LevelWrong, text: "not asked",
 			commands: []string{"/radius add service=ppp address=192.0.2.10 secret=PASTE-THE-SECRET authentication-port=1812 accounting-port=1813 timeout=3s"}},
-		{name: "disabled", menu: "/radius", change: nastest.Item{"disabled": "true"}, level: Wrong, text: "not asked", commands: []string{"/radius add"}},
-		{name: "not for PPP", menu: "/radius", change: nastest.Item{"service": "hotspot"}, level: Wrong, text: "not asked", commands: []string{"/radius add"}},
-		{name: "another server", menu: "/radius", change: nastest.Item{"address": "192.0.2.11"}, level: Wrong, text: "not asked", commands: []string{"/radius add"}},
-		{name: "short timeout", menu: "/radius", change: nastest.Item{"timeout": "300ms"}, level: Wrong, text: "300ms", commands: []string{"/radius set *1 timeout=3s"}},
-		{name: "port", menu: "/radius", change: nastest.Item{"accounting-port": "1646"}, level: Wrong, text: "1646", commands: []string{"/radius set *1 accounting-port=1813"}},
-		{name: "another secret", menu: "/radius", change: nastest.Item{"secret": "other"}, level: Wrong, text: "shared secret", commands: []string{"/radius set *1 secret=PASTE-THE-SECRET"}},
-		{name: "unsigned answers", menu: "/radius", change: nastest.Item{"require-message-auth": "no"}, level: Wrong, text: "CVE-2024-3596", commands: []string{"/radius set *1 require-message-auth=yes-for-request-resp"}},
-		{name: "old version", menu: "/radius", change: nastest.Item{"require-message-auth": "-"}, level: Advice, text: "7.15"},
-		{name: "incoming", menu: "/radius/incoming", change: nastest.Item{"accept": "false"}, level: Wrong, text: "3799", commands: []string{"/radius incoming set accept=yes port=3799"}},
-		{name: "incoming port", menu: "/radius/incoming", change: nastest.Item{"port": "1700"}, level: Wrong, text: "1700", commands: []string{"/radius incoming set accept=yes port=3799"}},
-		{name: "no RADIUS", menu: "/ppp/aaa", change: nastest.Item{"use-radius": "false"}, level: Wrong, text: "does not use", commands: []string{"/ppp aaa set use-radius=yes"}},
-		{name: "no accounting", menu: "/ppp/aaa", change: nastest.Item{"accounting": "no"}, level: Wrong, text: "accounted", commands: []string{"/ppp aaa set accounting=yes"}},
-		{name: "no interims", menu: "/ppp/aaa", change: nastest.Item{"interim-update": "0s"}, level: Advice, text: "interim", commands: []string{"/ppp aaa set interim-update=5m0s"}},
-		{name: "IPv6 of a profile", menu: "/ppp/profile", change: nastest.Item{"dhcpv6-pd-pool": "pd"}, level: Wrong, text: "IPv6", commands: []string{"/ppp profile set *1 !dhcpv6-pd-pool remote-ipv6-prefix-pool=none"}},
-		{name: "no wall", menu: "/ip/firewall/filter", items: []nastest.Item{{"chain": "forward", "action": "drop", "connection-state": "invalid"}}, level: Wrong, text: "has the Internet",
+		{name: "disabled", menu: "/radius", change: nastest.Item{"disabled": "true"}, level: nas.LevelWrong, text: "not asked", commands: []string{"/radius add"}},
+		{name: "not for PPP", menu: "/radius", change: nastest.Item{"service": "hotspot"}, level: nas.LevelWrong, text: "not asked", commands: []string{"/radius add"}},
+		{name: "another server", menu: "/radius", change: nastest.Item{"address": "192.0.2.11"}, level: nas.LevelWrong, text: "not asked", commands: []string{"/radius add"}},
+		{name: "short timeout", menu: "/radius", change: nastest.Item{"timeout": "300ms"}, level: nas.LevelWrong, text: "300ms", commands: []string{"/radius set *1 timeout=3s"}},
+		{name: "port", menu: "/radius", change: nastest.Item{"accounting-port": "1646"}, level: nas.LevelWrong, text: "1646", commands: []string{"/radius set *1 accounting-port=1813"}},
+		{name: "another secret", menu: "/radius", change: nastest.Item{"secret": "other"}, level: nas.LevelWrong, text: "shared secret", commands: []string{"/radius set *1 secret=PASTE-THE-SECRET"}},
+		{name: "unsigned answers", menu: "/radius", change: nastest.Item{"require-message-auth": "no"}, level: nas.LevelWrong, text: "CVE-2024-3596", commands: []string{"/radius set *1 require-message-auth=yes-for-request-resp"}},
+		{name: "old version", menu: "/radius", change: nastest.Item{"require-message-auth": "-"}, level: nas.LevelAdvice, text: "7.15"},
+		{name: "incoming", menu: "/radius/incoming", change: nastest.Item{"accept": "false"}, level: nas.LevelWrong, text: "3799", commands: []string{"/radius incoming set accept=yes port=3799"}},
+		{name: "incoming port", menu: "/radius/incoming", change: nastest.Item{"port": "1700"}, level: nas.LevelWrong, text: "1700", commands: []string{"/radius incoming set accept=yes port=3799"}},
+		{name: "no RADIUS", menu: "/ppp/aaa", change: nastest.Item{"use-radius": "false"}, level: nas.LevelWrong, text: "does not use", commands: []string{"/ppp aaa set use-radius=yes"}},
+		{name: "no accounting", menu: "/ppp/aaa", change: nastest.Item{"accounting": "no"}, level: nas.LevelWrong, text: "accounted", commands: []string{"/ppp aaa set accounting=yes"}},
+		{name: "no interims", menu: "/ppp/aaa", change: nastest.Item{"interim-update": "0s"}, level: nas.LevelAdvice, text: "interim", commands: []string{"/ppp aaa set interim-update=5m0s"}},
+		{name: "IPv6 of a profile", menu: "/ppp/profile", change: nastest.Item{"dhcpv6-pd-pool": "pd"}, level: nas.LevelWrong, text: "IPv6", commands: []string{"/ppp profile set *1 !dhcpv6-pd-pool remote-ipv6-prefix-pool=none"}},
+		{name: "no wall", menu: "/ip/firewall/filter", items: []nastest.Item{{"chain": "forward", "action": "drop", "connection-state": "invalid"}}, level: nas.LevelWrong, text: "has the Internet",
 			commands: []string{"/ip firewall filter add chain=forward src-address-list=enlace-walled action=accept protocol=udp dst-port=53 place-before=*1", "", "",
 				"/ip firewall filter add chain=forward src-address-list=enlace-walled action=reject reject-with=icmp-admin-prohibited place-before=*1"}},
-		{name: "a wall for web pages only", menu: "/ip/firewall/filter", items: []nastest.Item{{"chain": "forward", "action": "drop", "src-address-list": "enlace-walled", "protocol": "tcp"}}, level: Wrong, text: "has the Internet",
+		{name: "a wall for web pages only", menu: "/ip/firewall/filter", items: []nastest.Item{{"chain": "forward", "action": "drop", "src-address-list": "enlace-walled", "protocol": "tcp"}}, level: nas.LevelWrong, text: "has the Internet",
 			commands: []string{"", "", "", ""}},
-		{name: "another chain", menu: "/ip/firewall/filter", items: []nastest.Item{{"chain": "input", "action": "drop", "src-address-list": "enlace-walled"}}, level: Wrong, text: "has the Internet",
+		{name: "another chain", menu: "/ip/firewall/filter", items: []nastest.Item{{"chain": "input", "action": "drop", "src-address-list": "enlace-walled"}}, level: nas.LevelWrong, text: "has the Internet",
 			commands: []string{"", "", "", ""}},
-		{name: "no DNS", menu: "/ip/firewall/filter", items: []nastest.Item{{"chain": "forward", "action": "drop", "src-address-list": "enlace-walled", "dst-address-list": "!portal-hosts"}}, level: Wrong, text: "DNS",
+		{name: "no DNS", menu: "/ip/firewall/filter", items: []nastest.Item{{"chain": "forward", "action": "drop", "src-address-list": "enlace-walled", "dst-address-list": "!portal-hosts"}}, level: nas.LevelWrong, text: "DNS",
 			commands: []string{"/ip firewall filter add chain=forward src-address-list=enlace-walled action=accept protocol=udp dst-port=53 place-before=*1", ""}},
 		{name: "fasttrack", menu: "/ip/firewall/filter", items: []nastest.Item{{"chain": "forward", "action": "fasttrack-connection", "connection-state": "established,related"},
 			{"chain": "forward", "action": "accept", "protocol": "udp", "dst-port": "50-60", "src-address-list": "enlace-walled"},
 			{"chain": "forward", "action": "jump", "jump-target": "wall", "src-address-list": "enlace-walled"},
-			{"chain": "wall", "action": "drop", "dst-address-list": "!portal-hosts"}}, level: Wrong, text: "fasttracked", commands: []string{"/ip firewall filter disable *1"}},
-		{name: "portal", menu: "/ip/firewall/address-list", items: []nastest.Item{{"list": "portal-hosts", "address": "conta.example.net", "dynamic": "false"}}, level: Wrong, text: "198.51.100.7 cannot",
+			{"chain": "wall", "action": "drop", "dst-address-list": "!portal-hosts"}}, level: nas.LevelWrong, text: "fasttracked", commands: []string{"/ip firewall filter disable *1"}},
+		{name: "portal", menu: "/ip/firewall/address-list", items: []nastest.Item{{"list": "portal-hosts", "address": "conta.example.net", "dynamic": "false"}}, level: nas.LevelWrong, text: "198.51.100.7 cannot",
 			commands: []string{"/ip firewall address-list add list=portal-hosts address=198.51.100.7"}},
-		{name: "no redirection", menu: "/ip/firewall/nat", items: []nastest.Item{}, level: Advice, text: "redirected",
+		{name: "no redirection", menu: "/ip/firewall/nat", items: []nastest.Item{}, level: nas.LevelAdvice, text: "redirected",
 			commands: []string{`/ip firewall nat add chain=dstnat src-address-list=enlace-walled dst-address-list=!portal-hosts protocol=tcp dst-port=80 action=dst-nat to-addresses=[:resolve conta.example.net] to-ports=80`}},
-		{name: "open API", menu: "/ip/service", change: nastest.Item{"disabled": "false"}, level: Advice, text: "without TLS", commands: []string{"/ip service disable api"}},
-		{name: "clock", menu: "/system/ntp/client", change: nastest.Item{"enabled": "false"}, level: Advice, text: "clock", commands: []string{"/system ntp client set"}},
+		{name: "open API", menu: "/ip/service", change: nastest.Item{"disabled": "false"}, level: nas.LevelAdvice, text: "without TLS", commands: []string{"/ip service disable api"}},
+		{name: "clock", menu: "/system/ntp/client", change: nastest.Item{"enabled": "false"}, level: nas.LevelAdvice, text: "clock", commands: []string{"/system ntp client set"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, true, nastest.RouterOSQuirks{})
@@ -144,14 +144,14 @@ func TestCheckFinds(t *testing.T) {
 			}
 			w.device.API.Addr = fresh.Addr()
 			bad := findings(t, w, want)
-			bad = slices.DeleteFunc(bad, func(f Finding) bool { return c.name != "open API" && f.Topic == "/ip service" })
+			bad = slices.DeleteFunc(bad, func(f nas.Finding) bool { return c.name != "open API" && f.Topic == "/ip service" })
 			if c.name == "open API" { // seen from a connection that has no TLS either
-				if len(bad) != 1 || bad[0].Level != Wrong {
+				if len(bad) != 1 || bad[0].Level != nas.LevelWrong {
 					t.Fatalf("%+v", bad)
 				}
 				return
 			}
-			i := slices.IndexFunc(bad, func(f Finding) bool { return f.Level == c.level && strings.Contains(f.Text, c.text) })
+			i := slices.IndexFunc(bad, func(f nas.Finding) bool { return f.Level == c.level && strings.Contains(f.String(), c.text) })
 			if i < 0 || len(bad) > 1 && !strings.Contains(c.name, "wall") && c.name != "another chain" {
 				t.Fatalf("findings %+v; want %s with %q alone", bad, c.level, c.text)
 			}
@@ -171,7 +171,7 @@ func TestCheckFinds(t *testing.T) {
 func TestCheckWithoutPermissions(t *testing.T) {
 	w := newWorld(t, false, nastest.RouterOSQuirks{Refuse: "/radius/print"})
 	bad := findings(t, w, configured(w))
-	if len(bad) != 1 || bad[0].Topic != "/radius/print" || bad[0].Level != Advice {
+	if len(bad) != 1 || bad[0].Topic != "/radius/print" || bad[0].Level != nas.LevelAdvice {
 		t.Fatalf("%+v", bad)
 	}
 }
@@ -184,7 +184,7 @@ func TestCheckFindsQueuesBefore(t *testing.T) {
 	dynamic := w.api.Items("/queue/simple")[0]
 	w.api.Fill("/queue/simple", nastest.Item{"name": "all", "target": "100.64.0.0/10", "before": dynamic[".id"]}, nastest.Item{"name": "last", "target": "100.64.0.0/10"})
 	bad := findings(t, w, want)
-	if len(bad) != 1 || !strings.Contains(bad[0].Text, `queue "all"`) {
+	if len(bad) != 1 || !strings.Contains(bad[0].String(), `queue "all"`) {
 		t.Fatalf("%+v", bad)
 	}
 }

@@ -4,25 +4,13 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"time"
 
 	"enlace/nas"
 )
 
-// Facts is what a router says of itself.
-type Facts struct {
-	Identity string        `json:"identity"`
-	Version  string        `json:"version"`
-	Board    string        `json:"board"`
-	Serial   string        `json:"serial,omitempty"`   // none on virtual machines
-	Firmware string        `json:"firmware,omitempty"` // of the board, beside the version of the system
-	Uptime   time.Duration `json:"uptime"`
-	Sessions int           `json:"sessions"` // PPP sessions that are open
-}
-
 // Facts asks a router what it is.
-func (c *Client) Facts(ctx context.Context, a nas.API) (Facts, error) {
-	var f Facts
+func (c *Client) Facts(ctx context.Context, a nas.API) (nas.Facts, error) {
+	var f nas.Facts
 	identity, err := c.one(ctx, a, "/system/identity")
 	if err != nil {
 		return f, err
