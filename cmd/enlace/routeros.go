@@ -60,8 +60,8 @@ type factsJSON struct {
 	Sessions int    `json:"ppp_sessions"`
 }
 
-// findingJSON is what --output json writes.
-type findingJSON struct {
+// remarkJSON is what --output json writes.
+type remarkJSON struct {
 	Topic    string    `json:"topic"`
 	Level    nas.Level `json:"level"`
 	Text     string    `json:"text"`
@@ -86,9 +86,9 @@ func (c *routerosCheckCmd) Run(ctx context.Context, cfg *Config, out io.Writer) 
 		}
 		switch c.Output {
 		case "json":
-			list := []findingJSON{}
+			list := []remarkJSON{}
 			for _, f := range found {
-				list = append(list, findingJSON{f.Topic, f.Level, f.String(), f.Commands})
+				list = append(list, remarkJSON{f.Topic, f.Level, f.String(), f.Commands})
 			}
 			err = writeJSON(out, list)
 		case "commands":
@@ -98,7 +98,7 @@ func (c *routerosCheckCmd) Run(ctx context.Context, cfg *Config, out io.Writer) 
 				}
 			}
 		default:
-			err = writeFindings(out, found)
+			err = writeRemarks(out, found)
 		}
 		for _, f := range found {
 			if f.Level == nas.LevelWrong && err == nil {
@@ -109,8 +109,8 @@ func (c *routerosCheckCmd) Run(ctx context.Context, cfg *Config, out io.Writer) 
 	})
 }
 
-// writeFindings is the answer for people, with the commands last so that they can be copied at once.
-func writeFindings(out io.Writer, found []nas.Finding) error {
+// writeRemarks is the answer for people, with the commands last so that they can be copied at once.
+func writeRemarks(out io.Writer, found []nas.Remark) error {
 	w := tabwriter.NewWriter(out, 2, 2, 2, ' ', 0)
 	var commands []string
 	for _, f := range found {

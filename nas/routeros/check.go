@@ -34,11 +34,11 @@ type check struct {
 	c    *Client
 	a    nas.API
 	want Expectation
-	out  []nas.Finding
+	out  []nas.Remark
 }
 
 // Check compares a router's configuration with what is expected. It changes nothing.
-func (c *Client) Check(ctx context.Context, a nas.API, want Expectation) ([]nas.Finding, error) {
+func (c *Client) Check(ctx context.Context, a nas.API, want Expectation) ([]nas.Remark, error) {
 	k := &check{c: c, a: a, want: want}
 	for _, look := range []func(context.Context) error{k.radius, k.incoming, k.aaa, k.queues, k.garden, k.ipv6, k.services, k.time} {
 		var refused *Refused
@@ -55,7 +55,7 @@ func (c *Client) Check(ctx context.Context, a nas.API, want Expectation) ([]nas.
 type mend []string
 
 func (k *check) say(topic string, level nas.Level, commands mend, text string, args ...any) {
-	k.out = append(k.out, nas.Finding{Topic: topic, Level: level, Text: text, Args: args, Commands: commands})
+	k.out = append(k.out, nas.Remark{Topic: topic, Level: level, Text: text, Args: args, Commands: commands})
 }
 
 // SecretPlaceholder stands for the shared secret in commands: it is never printed.

@@ -41,7 +41,7 @@ func configured(w *world) Expectation {
 		Interim: 5 * time.Minute, List: "enlace-walled", Portal: "conta.example.net", Hosts: []string{"198.51.100.7"}}
 }
 
-func findings(t *testing.T, w *world, want Expectation) (bad []nas.Finding) {
+func findings(t *testing.T, w *world, want Expectation) (bad []nas.Remark) {
 	t.Helper()
 	all, err := w.client().Check(context.Background(), w.device.API, want)
 	if err != nil {
@@ -144,14 +144,14 @@ func TestCheckFinds(t *testing.T) {
 			}
 			w.device.API.Addr = fresh.Addr()
 			bad := findings(t, w, want)
-			bad = slices.DeleteFunc(bad, func(f nas.Finding) bool { return c.name != "open API" && f.Topic == "/ip service" })
+			bad = slices.DeleteFunc(bad, func(f nas.Remark) bool { return c.name != "open API" && f.Topic == "/ip service" })
 			if c.name == "open API" { // seen from a connection that has no TLS either
 				if len(bad) != 1 || bad[0].Level != nas.LevelWrong {
 					t.Fatalf("%+v", bad)
 				}
 				return
 			}
-			i := slices.IndexFunc(bad, func(f nas.Finding) bool { return f.Level == c.level && strings.Contains(f.String(), c.text) })
+			i := slices.IndexFunc(bad, func(f nas.Remark) bool { return f.Level == c.level && strings.Contains(f.String(), c.text) })
 			if i < 0 || len(bad) > 1 && !strings.Contains(c.name, "wall") && c.name != "another chain" {
 				t.Fatalf("findings %+v; want %s with %q alone", bad, c.level, c.text)
 			}

@@ -22,7 +22,7 @@ func TestFacts(t *testing.T) {
 			w := newWorld(t, name == "slow", q)
 			w.login("ana@isp")
 			got, err := w.client().Facts(context.Background(), w.device.API)
-			want := nas.Facts{Identity: "bras-1", Version: "7.16.2 (stable)", Board: "CCR2116-12G-4S+", Serial: "HEX0TEST", Firmware: "7.16.2",
+			want := nas.DeviceFacts{Identity: "bras-1", Version: "7.16.2 (stable)", Board: "CCR2116-12G-4S+", Serial: "HEX0TEST", Firmware: "7.16.2",
 				Uptime: 25*24*time.Hour + 12*time.Hour + 23*time.Minute + 12*time.Second, Sessions: 1}
 			if err != nil || got != want {
 				t.Fatalf("facts %+v, %v; want %+v", got, err, want)

@@ -9,8 +9,8 @@ import (
 )
 
 // Facts asks a router what it is.
-func (c *Client) Facts(ctx context.Context, a nas.API) (nas.Facts, error) {
-	var f nas.Facts
+func (c *Client) Facts(ctx context.Context, a nas.API) (nas.DeviceFacts, error) {
+	var f nas.DeviceFacts
 	identity, err := c.one(ctx, a, "/system/identity")
 	if err != nil {
 		return f, err

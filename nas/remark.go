@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Facts is what a device says of itself by its API.
-type Facts struct {
+// DeviceFacts is what a device says of itself by its API.
+type DeviceFacts struct {
 	Identity string
 	Version  string // of its system
 	Board    string
@@ -16,7 +16,7 @@ type Facts struct {
 	Sessions int // PPP sessions that are open
 }
 
-// Level is how much a finding matters.
+// Level is how much a remark matters.
 type Level string
 
 const (
@@ -25,8 +25,8 @@ const (
 	LevelWrong  Level = "wrong"
 )
 
-// Finding is one thing that was looked at in a device's configuration.
-type Finding struct {
+// Remark is one thing that was looked at in a device's configuration.
+type Remark struct {
 	Topic    string // where in the configuration, as the device calls it
 	Level    Level
 	Text     string // what was found: a format of fmt for Args, so that it can be said in other languages
@@ -35,7 +35,7 @@ type Finding struct {
 }
 
 // String says it in English.
-func (f *Finding) String() string {
+func (f *Remark) String() string {
 	if len(f.Args) == 0 {
 		return f.Text
 	}
