@@ -11,6 +11,9 @@ pyrad       test  python3-pyrad            another RADIUS client, in Python
 pppd        test  ppp                      the radius plugin of pppd: tests log in with it
 compiler    test  tcc                      a small C compiler: it makes the program that loads that plugin
 headers     test  libc6-dev                the headers of the C library, for that compiler
+vpn         test  charon-systemd           strongSwan: tests log in through its VPN gateway
+vpnradius   test  libcharon-extra-plugins  the part of it that speaks RADIUS
+vpnlogin    test  libcharon-extauth-plugins  the part of it that a subscriber logs in with
 browser     test  chromium-headless-shell  a browser without a window: tests look at the panel with it
 tlsproxy    test  radsecproxy              a RADIUS proxy that speaks TLS: tests log in through it
 alertrules  test  prometheus               promtool checks the alert rules; it alone is taken out of the package
@@ -38,6 +41,12 @@ pppd() { set -- /usr/lib/pppd/*/radius.so && [ -e "$1" ]; }
 compiler() { command -v tcc >/dev/null; }
 
 headers() { [ -e /usr/include/stdio.h ]; }
+
+vpn() { [ -x /usr/sbin/charon-systemd ] && [ -x /usr/sbin/swanctl ]; }
+
+vpnradius() { [ -e /usr/lib/ipsec/plugins/libstrongswan-eap-radius.so ]; }
+
+vpnlogin() { [ -e /usr/lib/ipsec/plugins/libstrongswan-xauth-generic.so ]; }
 
 browser() {
 	for program in chromium-headless-shell chromium google-chrome chrome; do
@@ -114,8 +123,9 @@ if [ -n "$taken" ]; then
 	$as_root install -D -m 755 "$unpacked/usr/bin/promtool" /usr/local/bin/promtool || tell
 fi
 
-# The package starts the proxy as a service; tests run it themselves, and its ports are the machine's owner's to give.
+# The packages start these as services; tests run them themselves, and their ports are the machine's owner's to give.
 case "$missing" in *radsecproxy*) $as_root systemctl disable --now radsecproxy >/dev/null 2>&1 || true ;; esac
+case "$missing" in *charon-systemd*) $as_root systemctl disable --now strongswan >/dev/null 2>&1 || true ;; esac
 
 while read -r part need package why; do
 	[ "$needs" = run ] && [ "$need" = test ] && continue

@@ -174,17 +174,14 @@ func newPPPD(t *testing.T, p *program) pppd {
 	if out, err := exec.Command("tcc", "-rdynamic", "-o", d.host, "testdata/pppd/host.c", "-ldl").CombinedOutput(); err != nil {
 		t.Fatalf("compiling the plugin's host (Debian's packages tcc and libc6-dev): %v\n%s", err, out)
 	}
-	dictionary, err := filepath.Abs("testdata/pppd/dictionary")
-	if err != nil {
-		t.Fatal(err)
-	}
 	at := func(name string) string { return filepath.Join(dir, name) }
+	page := readVendorPage(t, "roaring-penguin.md")
 	for name, text := range map[string]string{
-		"servers": "127.0.0.1\t" + storySecret + "\n",
-		"map":     "/dev/pts/0\t1\n",
-		"radiusclient.conf": strings.Join([]string{"auth_order radius", "login_tries 1", "login_timeout 5", "nologin " + at("nologin"), "issue " + at("issue"),
-			"authserver " + p.auth, "acctserver " + p.acct, "servers " + at("servers"), "dictionary " + dictionary, "login_radius /bin/false",
-			"seqfile " + at("sequence"), "mapfile " + at("map"), "default_realm", "radius_timeout 2", "radius_retries 2", "login_local /bin/false", ""}, "\n"),
+		"port-id-map": "/dev/pts/0\t1\n",
+		"servers":     page.block("servers", "192.0.2.10", "127.0.0.1", "change-this-secret", storySecret),
+		"dictionary":  page.block("dictionary"),
+		"radiusclient.conf": page.block("radiusclient.conf", "192.0.2.10:1812", p.auth, "192.0.2.10:1813", p.acct,
+			"/etc/radiusclient/", dir+"/", "/etc/", dir+"/", "/var/run/", dir+"/"),
 	} {
 		if err := os.WriteFile(at(name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

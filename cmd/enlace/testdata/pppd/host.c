@@ -6,8 +6,10 @@
  *	host PLUGIN CONFIG chap USER DIGEST ID CHALLENGE RESPONSE	(DIGEST 5, 128 or 129; the last two in hexadecimal)
  *
  * An accepted login goes on with the start of a session, one interim record and its end. What the plugin learned is
- * printed, a line each.
+ * printed, a line each. With RADATTR in the environment, that plugin is loaded too, and the file that it writes for the
+ * interface is RADATTR_FILE.
  */
+#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -30,7 +32,7 @@ int (*chap_verify_hook)(char *, char *, int, struct chap_digest_type *, unsigned
 void (*ip_choose_hook)(unsigned *);
 int (*pap_auth_hook)(char *, char *, char **, void **, void **);
 int (*pap_check_hook)(void);
-struct notifier *ip_up_notifier, *ip_down_notifier;
+struct notifier *ip_up_notifier, *ip_down_notifier, *exitnotify;
 char devnam[1024] = "/dev/pts/0", hostname[256] = "localhost", ifname[32] = "ppp0", remote_number[64] = "02:00:00:00:00:07";
 char ipcp_allowoptions[4096], ipcp_hisoptions[4096], ipcp_wantoptions[4096], link_stats[256];
 char *ipparam;
@@ -48,9 +50,17 @@ void add_notifier(struct notifier **list, notify_func f, void *arg)
 {
 	if (list == &ip_up_notifier)
 		up = f;
-	else if (list == &ip_down_notifier)
+	else if (list == &ip_down_notifier && !down)
 		down = f;
 }
+
+/* radattr.so names its file /var/run/radattr.ppp0, where an ordinary user writes nothing. */
+FILE *fopen(const char *path, const char *mode)
+{
+	FILE *(*real)(const char *, const char *) = (FILE *(*)(const char *, const char *))dlsym(RTLD_NEXT, "fopen");
+	return real(strncmp(path, "/var/run/radattr.", 17) ? path : getenv("RADATTR_FILE"), mode);
+}
+
 void add_options(option_t *o) { if (!options) options = o; }
 int bad_ip_adrs(unsigned a) { return 0; }
 int get_time(struct timeval *t) { return gettimeofday(t, NULL); }
@@ -81,6 +91,7 @@ static void say(const char *format, va_list args)
 }
 void warn(const char *format, ...) { va_list a; va_start(a, format); say(format, a); va_end(a); }
 void error(const char *format, ...) { va_list a; va_start(a, format); say(format, a); va_end(a); }
+void dbglog(const char *format, ...) { va_list a; va_start(a, format); say(format, a); va_end(a); }
 void info(const char *format, ...) { va_list a; va_start(a, format); say(format, a); va_end(a); }
 void fatal(const char *format, ...) { va_list a; va_start(a, format); say(format, a); va_end(a); exit(3); }
 void novm(const char *what) { fatal("no memory for %s", what); }
@@ -152,6 +163,11 @@ int main(int argc, char **argv)
 	for (; options && options->name; options++)
 		if (!strcmp(options->name, "radius-config-file"))
 			*(char **)options->addr = argv[2];
+	if (getenv("RADATTR")) {
+		if (!(plugin = dlopen(getenv("RADATTR"), RTLD_NOW | RTLD_GLOBAL)))
+			fatal("%s", dlerror());
+		((void (*)(void))dlsym(plugin, "plugin_init"))();
+	}
 	if (!strcmp(argv[3], "pap")) {
 		ok = pap_auth_hook(argv[4], argv[5], &text, &list, &more);
 	} else {
