@@ -62,10 +62,10 @@ func TestVendorPages(t *testing.T) {
 	}
 	for _, path := range pages {
 		page := readVendorPage(t, filepath.Base(path))
-		if page.name != "README.md" {
-			if !strings.Contains(index.text, "]("+page.name+")") {
-				t.Errorf("docs/vendors/README.md does not link %s", page.name)
-			}
+		if page.name != "README.md" && !strings.Contains(index.text, "]("+page.name+")") {
+			t.Errorf("docs/vendors/README.md does not link %s", page.name)
+		}
+		if matches(index.text, "\\| `[a-z-]+` \\| \\[[^]]+\\]\\("+regexp.QuoteMeta(page.name)+"\\) \\|.*") {
 			if !matches(page.text, "(Written|Tried) .*") && !strings.Contains(page.text, "Their own pages say what was tried") {
 				t.Errorf("%s does not say what it was tried with", page.name)
 			}
@@ -96,10 +96,10 @@ func freePort(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	return portOf(t, c.LocalAddr().String())
+	return portIn(t, c.LocalAddr().String())
 }
 
-func portOf(t *testing.T, address string) string {
+func portIn(t *testing.T, address string) string {
 	t.Helper()
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -292,7 +292,7 @@ func TestStrongSwan(t *testing.T) {
 	device := s.client("vpn-1", object{"coa": "127.0.0.1:" + dae, "message_authenticator": "yes"})
 	gateway := newCharon(t, "charon {\n  port = "+ike+"\n  port_nat_t = "+natt+"\n}\n"+
 		page.block("strongswan.conf", "192.0.2.10", "127.0.0.1", "192.0.2.1", "127.0.0.1", "change-this-secret", storySecret,
-			"auth_port = 1812", "auth_port = "+portOf(t, p.auth), "acct_port = 1813", "acct_port = "+portOf(t, p.acct), "port = 3799", "port = "+dae),
+			"auth_port = 1812", "auth_port = "+portIn(t, p.auth), "acct_port = 1813", "acct_port = "+portIn(t, p.acct), "port = 3799", "port = "+dae),
 		page.block("swanctl.conf", "192.0.2.1", "127.0.0.1"))
 	subscriber := func(name, password string) string {
 		return `connections {
