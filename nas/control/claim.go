@@ -106,7 +106,7 @@ func (l *lane) unclaimed(dev *nas.Device) (asked []*session) {
 
 // next is the session whose turn it is; nil when none waits that may be commanded.
 func (l *lane) next(dev *nas.Device) *session {
-	if l.r.cfg.Claims == nil || dev == nil || !dev.CoA.IsValid() {
+	if l.r.cfg.Claims == nil || !l.r.canTell(dev) {
 		if len(l.first.waiting) > 0 {
 			return l.first.waiting[0]
 		}
@@ -237,7 +237,7 @@ func (s *session) tell(j *job, acked, lost bool) {
 	switch {
 	case j.probe && !acked, !acked && !lost:
 		return
-	case j.rec.Method == nas.Disconnect:
+	case j.ends():
 		told.Ended = acked
 		if !acked {
 			return
@@ -270,7 +270,7 @@ func (r *Reconciler) learn(s *session, t nas.Told) bool {
 	}
 	if t.Ended {
 		if s.disconnectedAt.IsZero() {
-			s.disconnectedAt, s.obeyed, s.order = time.Now(), s.order, nil
+			s.disconnectedAt, s.order = time.Now(), nil
 			r.settle(s)
 		}
 		return false

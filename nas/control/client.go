@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,7 @@ var errTimeout = errors.New("the access server does not answer")
 type answer struct {
 	ack   bool
 	cause int
+	step  int // how many of the command's packets before this one were acknowledged
 }
 
 // peer is the socket to one device. It lives as long as the device's address does, so that the source port is stable
@@ -97,7 +99,8 @@ func (p *peer) exchange(ctx context.Context, code radius.Code, attrs radius.Attr
 		p.expect(id, nil)
 		p.free <- id
 	}()
-	wire, err := request(code, id, attrs, secret)
+	// Devices hold Event-Timestamp against their own clocks, which follow the real one.
+	wire, err := request(code, id, append(slices.Clip(attrs), eventTimestamp(time.Now())), secret)
 	if err != nil {
 		return answer{}, 0, err
 	}
@@ -129,9 +132,10 @@ func (p *peer) exchange(ctx context.Context, code radius.Code, attrs radius.Attr
 // exchangeAll sends packets one after the other, each once the one before is acknowledged, and returns the answer to the
 // last that was sent, and how many datagrams were.
 func (p *peer) exchangeAll(ctx context.Context, code radius.Code, packets []radius.Attributes, secret []byte, retry []time.Duration) (a answer, sent int, err error) {
-	for _, attrs := range packets {
+	for i, attrs := range packets {
 		var n int
 		a, n, err = p.exchange(ctx, code, attrs, secret, retry)
+		a.step = i
 		sent += n
 		if err != nil || !a.ack {
 			return a, sent, err

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/time/rate"
 	"layeh.com/radius"
 	"layeh.com/radius/rfc2865"
-	"layeh.com/radius/rfc2869"
 
+	"enlace/contracts"
 	"enlace/nas"
 )
 
@@ -33,6 +33,13 @@ type lane struct {
 
 	granted []*session // of rest: may be commanded, in this order
 
+	settings settings // of device
+	distrust distrust
+	form     form                // how the device knows its sessions
+	forms    [byAll + 1]uint8    // how often it has known one so, where that is not form
+	denied   map[string]struct{} // ids of sessions that it said it does not have
+	calls    chan struct{}       // of its API, under way
+
 	limiter *rate.Limiter
 	peer    *peer
 }
@@ -42,7 +49,7 @@ type lane struct {
 type queue struct{ waiting []*session }
 
 func newLane(r *Reconciler, id nas.DeviceID) *lane {
-	return &lane{r: r, id: id, wake: make(chan struct{}, 1), limiter: rate.NewLimiter(1, 1)}
+	return &lane{r: r, id: id, wake: make(chan struct{}, 1), calls: make(chan struct{}, apiCalls), limiter: rate.NewLimiter(1, 1)}
 }
 
 // put queues a session, or moves it to the other queue.
@@ -87,9 +94,6 @@ func (l *lane) drop(s *session) {
 	q.waiting = q.waiting[:last]
 	s.line, s.place = nil, -1
 }
-
-// reachable reports whether the device can be told anything.
-func (l *lane) reachable() bool { return l.device != nil && l.device.CoA.IsValid() }
 
 // tally is the device's metrics, under its present name.
 func (l *lane) tally() *tally {
@@ -137,11 +141,11 @@ func (l *lane) run(ctx context.Context) {
 		} else if limit := rate.Limit(float64(max(dev.CommandsPerSecond, 1)) * l.r.share()); limit != l.limiter.Limit() {
 			l.limiter.SetLimit(limit)
 		}
-		if ok && dev.CoA.IsValid() && !l.claim(ctx, dev) {
+		if ok && l.r.canTell(dev) && !l.claim(ctx, dev) {
 			<-room
 			continue
 		}
-		if ok && dev.CoA.IsValid() && l.limiter.Wait(ctx) != nil {
+		if ok && l.r.canTell(dev) && l.limiter.Wait(ctx) != nil {
 			return
 		}
 		job := l.take(dev)
@@ -149,7 +153,7 @@ func (l *lane) run(ctx context.Context) {
 			<-room
 			continue
 		}
-		if l.peer == nil || l.peer.addr != dev.CoA {
+		if job.rec.Method != nas.ViaAPI && (l.peer == nil || l.peer.addr != dev.CoA) {
 			if l.peer != nil {
 				l.peer.close()
 			}
@@ -168,7 +172,7 @@ func (l *lane) run(ctx context.Context) {
 			l.r.metrics.inFlight.Inc()
 			ctx, cancel := job.bounded(ctx)
 			defer cancel()
-			a, attempts, err := peer.exchangeUnder(ctx, job.code, job.packets, dev, l.r.cfg.Retry)
+			a, attempts, err := l.send(ctx, job, dev, peer)
 			if errors.Is(err, context.DeadlineExceeded) {
 				err = errTimeout
 			}
@@ -179,6 +183,14 @@ func (l *lane) run(ctx context.Context) {
 	}
 }
 
+// send has the device do it, and waits for its answer.
+func (l *lane) send(ctx context.Context, j *job, dev *nas.Device, p *peer) (answer, int, error) {
+	if j.rec.Method == nas.ViaAPI {
+		return l.callAPI(ctx, j, dev)
+	}
+	return p.exchangeUnder(ctx, j.code, j.packets, dev, l.r.cfg.Retry)
+}
+
 func (l *lane) waiting() bool {
 	l.r.mu.Lock()
 	defer l.r.mu.Unlock()
@@ -187,14 +199,18 @@ func (l *lane) waiting() bool {
 
 // job is a command about to be sent.
 type job struct {
-	s     *session
-	want  nas.Service
-	since time.Time // real clock: when the difference was noticed; zero for an order where nothing differs
-	order *order
-	start time.Time // the session's StartedAt
-	probe bool      // nothing follows but what Error-Cause 503 says
-	rec   nas.CommandRecord
-	code  radius.Code
+	s       *session
+	session nas.Session // as it was when the command was made
+	want    nas.Service
+	had     nas.Digest // what was applied before
+	named   form
+	class   bool      // it carries the service's Class
+	since   time.Time // real clock: when the difference was noticed; zero for an order where nothing differs
+	order   *order
+	start   time.Time // the session's StartedAt
+	probe   bool      // nothing follows but what Error-Cause 503 says
+	rec     nas.CommandRecord
+	code    radius.Code
 	// packets are sent one after the other, each once the one before is acknowledged.
 	packets []radius.Attributes
 	until   time.Time // real clock: nothing is sent after it; zero: there is no claim
@@ -205,14 +221,14 @@ func (l *lane) take(dev *nas.Device) *job {
 	r := l.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l.device = dev
+	l.know(dev)
 	s := l.next(dev)
 	if s == nil {
 		return nil
 	}
 	l.drop(s)
 	defer r.unclaim(s)
-	if dev == nil || !dev.CoA.IsValid() {
+	if !r.canTell(dev) {
 		s.order, s.probe = nil, ""
 		r.settle(s)
 		return nil
@@ -225,6 +241,9 @@ func (l *lane) take(dev *nas.Device) *job {
 		r.settle(s) // it cannot be asked without ending the session
 		return nil
 	}
+	if err != nil && r.hasAPI(dev) {
+		cmd, err = nas.Command{Method: nas.ViaAPI}, nil
+	}
 	if err != nil {
 		r.giveUp(s, "the service cannot be said: "+err.Error())
 		l.tally().commands.WithLabelValues(string(nas.CoA), resultUnsayable).Inc()
@@ -234,7 +253,7 @@ func (l *lane) take(dev *nas.Device) *job {
 		r.settle(s)
 		return nil
 	}
-	j := &job{s: s, want: s.want, order: s.order, start: s.StartedAt, probe: probe, rec: r.newRecord(s, cmd.Method), code: radius.CodeCoARequest}
+	j := &job{s: s, session: s.Session, want: s.want, had: s.applied, named: s.named(), order: s.order, start: s.StartedAt, probe: probe, rec: r.newRecord(s, cmd.Method), code: radius.CodeCoARequest}
 	if cmd.Method == nas.Disconnect {
 		j.code = radius.CodeDisconnectRequest
 	}
@@ -245,29 +264,37 @@ func (l *lane) take(dev *nas.Device) *job {
 		j.since = s.since
 	}
 	j.rec.SentAt = j.rec.RequestedAt
+	if s.order != nil {
+		j.want = nas.Service{Outcome: contracts.OutcomeReject}
+	}
 	for _, step := range cmd.Steps {
-		j.packets = append(j.packets, append(r.identify(s, dev), step...))
+		j.packets = append(j.packets, append(r.identify(s, dev, j.named), step...))
 	}
 	if len(j.packets) == 0 {
-		j.packets = []radius.Attributes{r.identify(s, dev)}
+		j.packets = []radius.Attributes{r.identify(s, dev, j.named)}
 	}
-	s.busy, s.awaiting = true, nil
+	if cmd.Method == nas.CoA && !probe && s.Access != 0 && r.cfg.ReturnsClass(l.id) {
+		j.class = true
+		last := &j.packets[len(j.packets)-1]
+		last.Add(rfc2865.Class_Type, nas.Cookie{Access: s.Access, Granted: s.want.Digest()}.Append(nil))
+	}
+	s.busy, s.trial, s.last = true, nil, j.rec.ID
 	r.track(s)
 	j.until = s.claimedUntil()
 	r.cfg.Record(j.rec)
 	return j
 }
 
-// plan is the session's command: a person's order, the Disconnect that stands in for a CoA that failed, or what the
-// dialect makes of the difference.
+// plan is the session's command: a person's order, or what the dialect makes of the difference and what this device is
+// known to do of that.
 func (r *Reconciler) plan(s *session, dev *nas.Device) (nas.Command, error) {
 	switch {
+	case s.order != nil && (s.order.by == nas.ViaAPI || !dev.CoA.IsValid()):
+		return nas.Command{Method: nas.ViaAPI}, nil
 	case s.order != nil:
 		return nas.Command{Method: nas.Disconnect}, nil
 	case !s.differs && s.probe == "":
 		return nas.Command{}, nil
-	case s.instead != 0 && s.instead == s.want.Digest():
-		return nas.Command{Method: nas.Disconnect}, nil
 	}
 	d := r.cfg.Dialects.Named(dev.Dialect)
 	if d == nil {
@@ -277,7 +304,14 @@ func (r *Reconciler) plan(s *session, dev *nas.Device) (nas.Command, error) {
 	if !s.differs {
 		have = 0 // to be told again what it has
 	}
-	return nas.Plan(d, have, s.want)
+	cmd, err := nas.Plan(d, have, s.want)
+	if err != nil || cmd.Method == nas.None {
+		return cmd, err
+	}
+	if m := r.method(s, dev, cmd.Method); m != cmd.Method {
+		return nas.Command{Method: m}, nil
+	}
+	return cmd, nil
 }
 
 // newRecord begins the record of a session's command.
@@ -286,24 +320,14 @@ func (r *Reconciler) newRecord(s *session, m nas.Method) nas.CommandRecord {
 		ID: nas.CommandID(rand.Int64N(1<<63-1) + 1), Session: s.Key, Login: s.Login, Method: m,
 		Want: s.want.String(), Reason: s.reason(), Actor: "system", RequestedAt: r.cfg.Now(),
 	}
+	if f := s.named(); f != s.lane.form {
+		rec.Reason += "; " + f.String()
+	}
 	if s.order != nil {
 		rec.Actor, rec.Reason, rec.Want = s.order.actor, s.order.reason, "no session"
+		if s.order.why != "" {
+			rec.Reason += "; " + s.order.why
+		}
 	}
 	return rec
-}
-
-// identify names the session, and the device where it has a NAS-Identifier. The Event-Timestamp is by the real clock:
-// devices compare it with theirs.
-func (r *Reconciler) identify(s *session, dev *nas.Device) radius.Attributes {
-	p := &radius.Packet{}
-	if d := r.cfg.Dialects.Named(dev.Dialect); d != nil {
-		p.Attributes = d.Names(s.Session)
-	} else {
-		p.Attributes = nas.IdentifySession(s.Session)
-	}
-	if dev.NASIdentifier != "" {
-		p.Add(rfc2865.NASIdentifier_Type, radius.Attribute(dev.NASIdentifier))
-	}
-	_ = rfc2869.EventTimestamp_Add(p, time.Now())
-	return p.Attributes
 }

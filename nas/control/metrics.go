@@ -7,7 +7,8 @@ import (
 type metrics struct {
 	commands    *prometheus.CounterVec // device, method, result
 	givenUp     *prometheus.CounterVec // device
-	ignored     *prometheus.CounterVec // device
+	ignored     *prometheus.CounterVec // device, method
+	distrusted  *prometheus.GaugeVec   // device, change
 	inFlight    prometheus.Gauge
 	differences prometheus.Gauge
 	changeToACK prometheus.Histogram
@@ -25,8 +26,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "enlace_nas_given_up_total", Help: "Differences that could not be closed and wait for a later interim or change."},
 			[]string{"device"}),
 		ignored: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "enlace_nas_ignored_total", Help: "Disconnect-Requests acknowledged by a device that went on accounting for the session."},
-			[]string{"device"}),
+			Name: "enlace_nas_ignored_total", Help: "Commands that were acknowledged and had no effect."},
+			[]string{"device", "method"}),
+		distrusted: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "enlace_nas_distrusted", Help: "1 where a device acknowledged a kind of change without effect again and again, so that another method is begun with."},
+			[]string{"device", "change"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "enlace_nas_commands_in_flight", Help: "Commands sent and not yet answered."}),
 		differences: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -42,7 +46,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "enlace_nas_pauses", Help: "Pauses of commands that do not restore service: of all devices, and of single ones."}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.commands, m.givenUp, m.ignored, m.inFlight, m.differences, m.changeToACK, m.waves, m.settled, m.pauses)
+		reg.MustRegister(m.commands, m.givenUp, m.ignored, m.distrusted, m.inFlight, m.differences, m.changeToACK, m.waves, m.settled, m.pauses)
 	}
 	return m
 }
@@ -58,16 +62,18 @@ const (
 
 // tally is the metrics of one device.
 type tally struct {
-	device   string
-	commands *prometheus.CounterVec // method, result
-	givenUp  prometheus.Counter
-	ignored  prometheus.Counter
+	device     string
+	commands   *prometheus.CounterVec // method, result
+	givenUp    prometheus.Counter
+	ignored    *prometheus.CounterVec // method
+	distrusted *prometheus.GaugeVec   // change
 }
 
 func (m *metrics) of(device string) *tally {
 	by := prometheus.Labels{"device": device}
 	return &tally{
 		device:   device,
-		commands: m.commands.MustCurryWith(by), givenUp: m.givenUp.With(by), ignored: m.ignored.With(by),
+		commands: m.commands.MustCurryWith(by), givenUp: m.givenUp.With(by), ignored: m.ignored.MustCurryWith(by),
+		distrusted: m.distrusted.MustCurryWith(by),
 	}
 }

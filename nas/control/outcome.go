@@ -1,6 +1,7 @@
 package control
 
 import (
+	"container/heap"
 	"context"
 	"errors"
 	"net"
@@ -13,11 +14,12 @@ import (
 func (r *Reconciler) complete(j *job, a answer, attempts int, err error) {
 	ended := errors.Is(err, context.Canceled) || errors.Is(err, net.ErrClosed) // by us: shutdown, or the device's address changed
 	lost := err != nil && attempts > 0                                         // it may have been applied and the answer lost
-	changed := j.rec.Method == nas.CoA && (err == nil && a.ack || lost && !j.probe)
+	partly := err == nil && !a.ack && a.step > 0                               // what the steps before did stays done
+	changed := !j.ends() && (err == nil && a.ack || (lost || partly) && !j.probe)
 	if changed {
-		r.keep(j, lost)
+		r.keep(j, lost || partly)
 	}
-	if err == nil && !a.ack && a.cause == 503 {
+	if err == nil && !a.ack && remedyOf(a.cause) == sessionGone {
 		defer r.cfg.Gone(j.rec.Session, j.start) // after the lock is released
 	}
 	r.mu.Lock()
@@ -28,13 +30,13 @@ func (r *Reconciler) complete(j *job, a answer, attempts int, err error) {
 		r.dirty(other, false)
 	}
 	s.busy = false
-	s.tell(j, err == nil && a.ack, err != nil && attempts > 0)
+	s.tell(j, err == nil && a.ack, lost || partly)
 	if !ended && s.order == j.order {
 		s.order = nil
 	}
 	j.rec.Attempts = attempts
 	r.wave.told(s, attempts)
-	if changed && lost {
+	if changed && (lost || partly) {
 		s.applied = 0
 	}
 	if !ended {
@@ -44,6 +46,8 @@ func (r *Reconciler) complete(j *job, a answer, attempts int, err error) {
 	case ended: // it stays unanswered, and is due again if the difference is still there
 	case errors.Is(err, errTimeout):
 		r.timedOut(j)
+	case j.rec.Method == nas.ViaAPI && err != nil:
+		r.apiFailed(j, err)
 	case err != nil:
 		j.rec.Answer = nas.Unreachable
 		s.lane.tally().commands.WithLabelValues(string(j.rec.Method), resultUnreachable).Inc()
@@ -51,11 +55,11 @@ func (r *Reconciler) complete(j *job, a answer, attempts int, err error) {
 	case a.ack:
 		r.acked(j)
 	default:
-		r.naked(j, a.cause)
+		r.naked(j, a)
 	}
-	if s.gone && j.rec.Method == nas.Disconnect && !s.goneAt.IsZero() {
+	if s.gone && (j.ends() || j.rec.Method == nas.ViaAPI) && !s.goneAt.IsZero() {
 		j.rec.ConfirmedAt, j.rec.Evidence = s.goneAt, nas.EvidenceStop // the Stop was faster than the answer
-		s.awaiting = nil
+		s.trial = nil
 	}
 	r.cfg.Record(j.rec)
 	r.settle(s)
@@ -85,41 +89,70 @@ func (r *Reconciler) acked(j *job) {
 		r.metrics.changeToACK.Observe(time.Since(j.since).Seconds())
 	}
 	s.backoff, s.retryAt = 0, time.Time{}
-	if j.rec.Method == nas.CoA {
-		s.applied = j.want.Digest()
-	} else {
-		s.disconnectedAt, s.obeyed = time.Now(), j.order
+	s.lane.knows(j.named)
+	s.trial = &trial{rec: j.rec, order: j.order, want: j.want, had: j.had, at: r.cfg.Now(), until: time.Now().Add(trialFor), class: j.class}
+	switch {
+	case j.had == j.want.Digest():
+		s.trial.from = j.want
+	case s.before != nil && s.before.Digest() == j.had:
+		s.trial.from = *s.before
 	}
-	s.instead, s.insteadWhy = 0, ""
-	awaiting := j.rec
-	s.awaiting = &awaiting
+	s.before = nil
+	if j.ends() {
+		s.disconnectedAt = time.Now()
+	} else {
+		s.applied = j.want.Digest()
+	}
+	if s.instead == j.want.Digest() {
+		s.instead, s.insteadBy, s.insteadWhy = 0, "", ""
+	}
 }
 
-// naked decides by the Error-Cause (RFC 5176, section 3.5) whether a Disconnect may do what the CoA could not.
-func (r *Reconciler) naked(j *job, cause int) {
-	s := j.s
-	j.rec.Answer, j.rec.ErrorCause = nas.Naked, cause
+// naked does what the table of Error-Causes says.
+func (r *Reconciler) naked(j *job, a answer) {
+	s, refused := j.s, string(j.rec.Method)+" refused: "+ErrorCauseName(a.cause)
+	j.rec.Answer, j.rec.ErrorCause = nas.Naked, a.cause
 	s.lane.tally().commands.WithLabelValues(string(j.rec.Method), resultNAK).Inc()
-	log := r.cfg.Log.Info().Str("login", s.Login).Str("method", string(j.rec.Method)).Str("cause", ErrorCauseName(cause))
+	log := r.cfg.Log.Info().Str("login", s.Login).Str("method", string(j.rec.Method)).Str("cause", ErrorCauseName(a.cause))
 	if s.lane.device != nil {
 		log = log.Str("device", s.lane.device.Name)
 	}
 	log.Msg("command refused")
+	todo := remedyOf(a.cause)
 	switch {
-	case cause == 503: // if it has such a session after all, its accounting will tell
+	case todo == sessionGone: // if it has such a session after all, its accounting will tell
 		s.stale = true
+		s.lane.deny(s.Key.ID)
 		r.rest(s)
+		return
 	case j.probe: // it knows the session
-	case j.rec.Method == nas.Disconnect:
-		r.giveUp(s, "disconnect refused: "+ErrorCauseName(cause))
-	case cause == 403, cause == 502, cause == 505, cause == 507, cause == 508: // a Disconnect would fare no better
-		r.giveUp(s, "CoA refused: "+ErrorCauseName(cause))
+		return
+	case todo == renamed || todo == renamedOnly:
+		if f, ok := r.rename(s, s.lane.device, a.cause); ok {
+			s.form = f
+			s.anew(j.order)
+			return
+		}
+	}
+	switch todo {
+	case anotherMethod, renamed:
+		r.escalate(j, refused)
+	case afterPause:
+		s.anew(j.order)
+		r.again(s, refused)
 	default:
-		s.instead, s.insteadWhy = j.want.Digest(), "CoA refused: "+ErrorCauseName(cause)
+		r.giveUp(s, refused)
 	}
 }
 
-// timedOut tries a Disconnect once: a device may know that when it does not know the other.
+// anew keeps a person's order, if there is no newer one.
+func (s *session) anew(o *order) {
+	if s.order == nil {
+		s.order = o
+	}
+}
+
+// timedOut has another method tried once: a device may know that when it does not know the other.
 func (r *Reconciler) timedOut(j *job) {
 	s := j.s
 	j.rec.Answer = nas.TimedOut
@@ -127,13 +160,21 @@ func (r *Reconciler) timedOut(j *job) {
 	if j.probe {
 		return
 	}
-	if j.rec.Method == nas.CoA {
-		s.instead, s.insteadWhy = j.want.Digest(), "no answer to the CoA"
-		return
+	if j.ends() { // a Stop would still show that it was obeyed
+		s.trial = &trial{rec: j.rec, order: j.order, want: j.want, had: j.had, at: r.cfg.Now()}
 	}
-	awaiting := j.rec // a Stop would still show that it was obeyed
-	s.awaiting = &awaiting
-	r.giveUp(s, errTimeout.Error())
+	r.escalate(j, "no answer to the "+string(j.rec.Method))
+}
+
+// apiFailed is the end of what can be tried.
+func (r *Reconciler) apiFailed(j *job, err error) {
+	j.rec.Answer = nas.Naked
+	if errors.Is(err, context.DeadlineExceeded) {
+		j.rec.Answer = nas.TimedOut
+	}
+	j.rec.Reason += "; " + err.Error()
+	j.s.lane.tally().commands.WithLabelValues(string(nas.ViaAPI), resultNAK).Inc()
+	r.giveUp(j.s, err.Error())
 }
 
 // giveUp leaves a difference open until the session should have something else, or is heard of after a pause that grows
@@ -152,5 +193,43 @@ const maxBackoff = 30 * time.Minute
 func (r *Reconciler) rest(s *session) {
 	s.backoff = min(max(2*s.backoff, r.cfg.Backoff), max(maxBackoff, r.cfg.Backoff))
 	s.retryAt = time.Now().Add(s.backoff)
-	s.instead, s.insteadWhy = 0, ""
+	s.instead, s.insteadBy, s.insteadWhy = 0, "", ""
+}
+
+// again leaves a difference open for a pause that grows with every failure: the device could not at this moment.
+func (r *Reconciler) again(s *session, why string) {
+	r.rest(s)
+	heap.Push(&r.alarms, alarm{s.retryAt, s})
+	r.cfg.Log.Info().Str("login", s.Login).Str("device", s.lane.tally().device).Dur("pause", s.backoff).Str("why", why).
+		Msg("the device cannot at this moment; it is told again after a pause")
+}
+
+// alarm has a session looked at again at an instant of the real clock.
+type alarm struct {
+	at time.Time
+	s  *session
+}
+
+// alarms is a heap, the next first.
+type alarms []alarm
+
+func (a alarms) Len() int           { return len(a) }
+func (a alarms) Less(i, j int) bool { return a[i].at.Before(a[j].at) }
+func (a alarms) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
+func (a *alarms) Push(x any)        { *a = append(*a, x.(alarm)) }
+func (a *alarms) Pop() any {
+	last := len(*a) - 1
+	x := (*a)[last]
+	(*a)[last] = alarm{}
+	*a = (*a)[:last]
+	return x
+}
+
+// ring looks at the sessions whose alarm is due.
+func (r *Reconciler) ring() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for now := time.Now(); len(r.alarms) > 0 && !r.alarms[0].at.After(now); {
+		r.settle(heap.Pop(&r.alarms).(alarm).s)
+	}
 }

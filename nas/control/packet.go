@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"layeh.com/radius"
 	"layeh.com/radius/rfc2869"
@@ -30,6 +31,12 @@ func request(code radius.Code, identifier byte, attrs radius.Attributes, secret 
 	h.Write(secret)
 	h.Sum(wire[4:4:20])
 	return wire, nil
+}
+
+// eventTimestamp is the attribute of that instant (RFC 2869, section 5.3).
+func eventTimestamp(at time.Time) *radius.AVP {
+	value, _ := radius.NewDate(at) // whose error is an instant before 1970 or after 2106
+	return &radius.AVP{Type: rfc2869.EventTimestamp_Type, Attribute: value}
 }
 
 // reply reads an answer to the request. It is false for whatever does not prove knowledge of the secret: a wrong
@@ -89,35 +96,4 @@ func signedRight(b, request, secret []byte) bool {
 		}
 	}
 	return true
-}
-
-// ErrorCauseName is the name of an Error-Cause (RFC 5176, section 3.5), such as "Session-Context-Not-Found".
-func ErrorCauseName(cause int) string {
-	if name, ok := errorCauses[cause]; ok {
-		return name
-	}
-	if cause == 0 {
-		return "no Error-Cause"
-	}
-	return fmt.Sprintf("Error-Cause %d", cause)
-}
-
-var errorCauses = map[int]string{
-	201: "Residual-Session-Context-Removed",
-	202: "Invalid-EAP-Packet",
-	401: "Unsupported-Attribute",
-	402: "Missing-Attribute",
-	403: "NAS-Identification-Mismatch",
-	404: "Invalid-Request",
-	405: "Unsupported-Service",
-	406: "Unsupported-Extension",
-	407: "Invalid-Attribute-Value",
-	501: "Administratively-Prohibited",
-	502: "Request-Not-Routable",
-	503: "Session-Context-Not-Found",
-	504: "Session-Context-Not-Removable",
-	505: "Other-Proxy-Processing-Error",
-	506: "Resources-Unavailable",
-	507: "Request-Initiated",
-	508: "Multiple-Session-Selection-Unsupported",
 }

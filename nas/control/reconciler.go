@@ -33,7 +33,15 @@ type Config struct {
 	// It may call the Reconciler. May be nil.
 	Gone func(key nas.SessionKey, start time.Time)
 
-	Claims   Claims // nil: no other node can be at work
+	Claims Claims // nil: no other node can be at work
+	// API brings a session to a service by the device's own API, the last resort: live, or by ending it so that it logs in
+	// anew; a service of REJECT ends it. It is called for devices that have one (nas.API.Known), a few calls at a time each,
+	// with a ctx of 30 seconds. nil: no device is told so.
+	API func(ctx context.Context, d *nas.Device, s nas.Session, want nas.Service) error
+	// ReturnsClass reports whether a device gives back, in accounting, the Class of a CoA-Request: then they carry one, and
+	// it is evidence. nil: none does.
+	ReturnsClass func(nas.DeviceID) bool
+
 	Dialects *nas.Dialects
 	Now      func() time.Time
 	Log      zerolog.Logger
@@ -61,6 +69,7 @@ type Reconciler struct {
 	byOwner  map[owner][]*session
 	lanes    map[nas.DeviceID]*lane
 	bounds   boundaries
+	alarms   alarms
 	urgent   []*session // to be evaluated, before those of routine
 	routine  []*session
 	start    func(*lane) // starts a lane; nil until Run
@@ -93,6 +102,9 @@ func New(cfg Config) *Reconciler {
 	if cfg.Record == nil {
 		cfg.Record = func(nas.CommandRecord) {}
 	}
+	if cfg.ReturnsClass == nil {
+		cfg.ReturnsClass = func(nas.DeviceID) bool { return false }
+	}
 	if cfg.WaveOf == 0 {
 		cfg.WaveOf = 200
 	}
@@ -112,6 +124,12 @@ func New(cfg Config) *Reconciler {
 // for, and that an acknowledged Disconnect did not happen. Applied counts when the session is new to the Reconciler;
 // afterwards it knows better itself. It takes about a microsecond and never waits for the network.
 func (r *Reconciler) SessionSeen(seen nas.Session, said nas.Report) {
+	if u := r.seen(seen, said); u.is {
+		r.cfg.SetApplied(u.key, 0)
+	}
+}
+
+func (r *Reconciler) seen(seen nas.Session, said nas.Report) (u unsure) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.sessions[seen.Key]
@@ -124,6 +142,9 @@ func (r *Reconciler) SessionSeen(seen nas.Session, said nas.Report) {
 		r.sessions[seen.Key] = s
 		r.index(s)
 		r.loggedInAgain(s)
+		if _, denied := s.lane.denied[seen.Key.ID]; denied {
+			r.namedBadly(s)
+		}
 	} else {
 		if s.Login != seen.Login || s.Access != seen.Access {
 			r.unindex(s)
@@ -132,12 +153,13 @@ func (r *Reconciler) SessionSeen(seen nas.Session, said nas.Report) {
 		}
 		again := s.differs || s.stale || !s.known || time.Since(s.askedAt) > askAgain
 		s.Session = seen
-		r.heardOf(s, said)
+		u = r.heardOf(s, said)
 		if !again {
-			return
+			return u
 		}
 	}
 	r.dirty(s, false)
+	return u
 }
 
 // known is 0 for a digest that names no service.
@@ -161,8 +183,8 @@ func (r *Reconciler) SessionGone(key nas.SessionKey, cause int) {
 	if s == nil {
 		return
 	}
-	if s.awaiting != nil && s.awaiting.Method == nas.Disconnect {
-		r.confirm(s, nas.EvidenceStop)
+	if s.trial != nil && s.trial.mayEnd() {
+		r.proved(s, nas.EvidenceStop)
 	}
 	s.goneAt = r.cfg.Now()
 	r.remove(s)
@@ -195,7 +217,7 @@ func (r *Reconciler) Kick() {
 
 // Disconnect ends a session because a person asked for it. The command goes out from the background, before others.
 func (r *Reconciler) Disconnect(key nas.SessionKey, actor, reason string) error {
-	return r.ask(key, func(s *session) {
+	return r.ask(key, r.canTell, func(s *session) {
 		s.order = &order{actor: actor, reason: reason}
 		s.retryAt, s.disconnectedAt = time.Time{}, time.Time{}
 	})
@@ -205,16 +227,17 @@ func (r *Reconciler) Disconnect(key nas.SessionKey, actor, reason string) error 
 // 503 says that it does not (Config.Gone). Anything else, silence too, changes nothing. The error says why it cannot be
 // asked.
 func (r *Reconciler) Probe(key nas.SessionKey, reason string) error {
-	return r.ask(key, func(s *session) { s.probe = reason })
+	hears := func(dev *nas.Device) bool { return dev.CoA.IsValid() }
+	return r.ask(key, hears, func(s *session) { s.probe = reason })
 }
 
 // ask notes on an open session what its device is to be told, and sees to it. The error says why it cannot be.
-func (r *Reconciler) ask(key nas.SessionKey, note func(*session)) error {
+func (r *Reconciler) ask(key nas.SessionKey, can func(*nas.Device) bool, note func(*session)) error {
 	dev, ok := r.cfg.Device(key.Device)
 	if !ok {
 		return contracts.NotFoundf("the session's access server is not known")
 	}
-	if !dev.CoA.IsValid() {
+	if !can(dev) {
 		return contracts.Conflictf("unreachable", "%s has no address for commands", dev.Name)
 	}
 	r.mu.Lock()
@@ -223,7 +246,7 @@ func (r *Reconciler) ask(key nas.SessionKey, note func(*session)) error {
 	if s == nil {
 		return contracts.NotFoundf("the session is not open")
 	}
-	s.lane.device = dev
+	s.lane.know(dev)
 	note(s)
 	r.settle(s)
 	return nil
@@ -280,6 +303,7 @@ func (r *Reconciler) Run(ctx context.Context) {
 			r.dirtyAll(true)
 		case <-tick.C:
 			r.unhold()
+			r.ring()
 			now := r.cfg.Now()
 			if now.Before(r.latest) {
 				r.latest = now
@@ -389,7 +413,7 @@ func (r *Reconciler) evaluateDirty(ctx context.Context) {
 			if a.s.gone {
 				continue
 			}
-			a.s.lane.device = a.device
+			a.s.lane.know(a.device)
 			a.s.askedAt = asked
 			r.setBoundary(a.s, a.until)
 			a.s.wants(a.svc, a.known)

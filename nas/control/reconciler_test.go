@@ -119,7 +119,7 @@ func TestPaidBetweenAcceptAndStart(t *testing.T) {
 }
 
 func TestARefusedCoABecomesADisconnect(t *testing.T) {
-	for _, cause := range []uint32{401, 402, 404, 406, 501} {
+	for _, cause := range []uint32{401, 405, 406, 501, 504, 4711} {
 		w := newWorld(t, "standard")
 		w.nas.SetQuirks(nastest.Quirks{RefuseCoA: cause})
 		s := w.login("ana", full)
@@ -164,7 +164,7 @@ func TestASessionUnknownToTheDeviceIsLeft(t *testing.T) {
 	}, func() string { return w.story("ana") })
 	w.give("ana", walled) // neither ghost was heard of since
 	w.has(s, walled)
-	if n := w.commandsOf("ana"); n != 7 {
+	if n := len(w.nas.Commands()); n != 7 {
 		t.Errorf("%d commands\n%s", n, w.story("ana"))
 	}
 	for _, r := range w.recorded("ana") {

@@ -23,7 +23,6 @@ type session struct {
 	differs bool
 	since   time.Time // real clock: when the difference was noticed
 	order   *order    // a person wants it disconnected
-	obeyed  *order    // the order that was acknowledged
 	probe   string    // why it is asked whether the device still has it; "": it is not
 
 	busy  bool // a command is in flight
@@ -38,9 +37,13 @@ type session struct {
 	commanded bool       // by this node
 	heldUntil time.Time  // real clock: it may not be commanded until then
 
-	instead     nas.Digest // the service for which a CoA failed: a Disconnect is sent instead
+	instead     nas.Digest // the service for which a method failed: insteadBy is begun with
+	insteadBy   nas.Method
 	insteadWhy  string
-	retryAt     time.Time // real clock: given up until then
+	form        form         // how it is named, where that is not as for others of its device
+	goneOn      uint8        // how often it went on after a Disconnect that was acknowledged
+	before      *nas.Service // what was applied when the wish changed; nil where that is not known
+	retryAt     time.Time    // real clock: given up until then
 	backoff     time.Duration
 	unreachable bool // that its device cannot be told is recorded
 	stale       bool // its device knows no such session; until it is heard of again
@@ -49,8 +52,9 @@ type session struct {
 	wave *wave // the last that it was part of
 	part part  // of that wave
 
-	awaiting       *nas.CommandRecord // answered or timed out, and without evidence
-	disconnectedAt time.Time          // real clock: a Disconnect was acknowledged
+	last           nas.CommandID // of the last command
+	trial          *trial        // of the last command
+	disconnectedAt time.Time     // real clock: a Disconnect was acknowledged
 	goneAt         time.Time
 }
 
@@ -67,8 +71,12 @@ func (s *session) owner() owner {
 	return owner{login: strings.TrimSpace(s.Login)}
 }
 
-// order is a person's Disconnect.
-type order struct{ actor, reason string }
+// order is a person's Disconnect; by is the method when that did not do, and why says so.
+type order struct {
+	actor, reason string
+	by            nas.Method
+	why           string
+}
 
 // wants takes the newest answer to what the session should have. A new wish forgets what failed for the old one.
 func (s *session) wants(svc nas.Service, known bool) {
@@ -77,8 +85,11 @@ func (s *session) wants(svc nas.Service, known bool) {
 	if !known || before.Digest() == svc.Digest() {
 		return
 	}
+	if s.applied != 0 && before.Digest() == s.applied {
+		s.before = &before
+	}
 	s.want = svc
-	s.instead, s.insteadWhy = 0, ""
+	s.instead, s.insteadBy, s.insteadWhy, s.goneOn = 0, "", "", 0
 	s.retryAt, s.backoff = time.Time{}, 0
 	if s.applied == 0 {
 		s.restore = nas.Restores(before.Digest(), svc)
@@ -96,18 +107,18 @@ func (r *Reconciler) settle(s *session) {
 	if s.busy {
 		return // looked at again when the answer is there
 	}
-	s.givenUp = s.differs && s.disconnectedAt.IsZero() && s.order == nil && (time.Now().Before(s.retryAt) || !s.lane.reachable())
+	s.givenUp = s.differs && s.disconnectedAt.IsZero() && s.order == nil && (time.Now().Before(s.retryAt) || !r.canTell(s.lane.device))
 	if s.applied != 0 {
 		s.restore = nas.Restores(s.applied, s.want)
 	}
 	switch {
 	case time.Now().Before(s.heldUntil):
 		s.lane.drop(s)
-	case s.order != nil, s.probe != "" && s.known:
+	case s.order != nil && !time.Now().Before(s.retryAt), s.probe != "" && s.known:
 		s.lane.put(s, true)
 	case !s.differs, !s.disconnectedAt.IsZero(), time.Now().Before(s.retryAt):
 		s.lane.drop(s)
-	case !s.lane.reachable():
+	case !r.canTell(s.lane.device):
 		s.lane.drop(s)
 		r.cannotTell(s)
 	default:
@@ -149,57 +160,17 @@ func (r *Reconciler) cannotTell(s *session) {
 // reason says for people why the session is changed.
 func (s *session) reason() string {
 	have := s.applied.Outcome()
+	why := "rates changed"
 	switch {
-	case s.instead != 0 && s.instead == s.want.Digest():
-		return s.insteadWhy
 	case have == 0:
-		return fmt.Sprintf("to be %s, applied service unknown", s.want.Outcome)
+		why = fmt.Sprintf("to be %s, applied service unknown", s.want.Outcome)
 	case s.want.Outcome < have:
-		return fmt.Sprintf("restored from %s to %s", have, s.want.Outcome)
+		why = fmt.Sprintf("restored from %s to %s", have, s.want.Outcome)
 	case s.want.Outcome > have:
-		return fmt.Sprintf("restricted from %s to %s", have, s.want.Outcome)
+		why = fmt.Sprintf("restricted from %s to %s", have, s.want.Outcome)
 	}
-	return "rates changed"
-}
-
-// heardOf takes accounting for a session as evidence about the last command.
-func (r *Reconciler) heardOf(s *session, _ nas.Report) {
-	s.stale = false
-	if s.awaiting != nil && s.awaiting.Method == nas.CoA {
-		r.confirm(s, nas.EvidenceInterim)
+	if s.instead != 0 && s.instead == s.want.Digest() {
+		why += "; " + s.insteadWhy
 	}
-	if s.disconnectedAt.IsZero() || s.lane.device == nil {
-		return
-	}
-	wait := r.cfg.Evidence
-	if wait == 0 {
-		wait = time.Duration(s.lane.device.InterimSeconds) * time.Second
-	}
-	if time.Since(s.disconnectedAt) < wait {
-		return
-	}
-	r.cfg.Log.Warn().Str("login", s.Login).Str("device", s.lane.device.Name).
-		Msg("a disconnect was acknowledged but the session goes on; it is repeated")
-	s.lane.tally().ignored.Inc()
-	s.disconnectedAt, s.awaiting = time.Time{}, nil
-	s.order, s.obeyed = s.obeyed, nil
-}
-
-// loggedInAgain takes a new session of an access as evidence that the Disconnect of its older one took effect.
-func (r *Reconciler) loggedInAgain(s *session) {
-	if s.owner() == (owner{}) {
-		return
-	}
-	for _, old := range r.byOwner[s.owner()] {
-		if old != s && old.Key.Device == s.Key.Device && old.awaiting != nil && old.awaiting.Method == nas.Disconnect {
-			r.confirm(old, nas.EvidenceLogin)
-		}
-	}
-}
-
-func (r *Reconciler) confirm(s *session, e nas.Evidence) {
-	rec := s.awaiting
-	s.awaiting = nil
-	rec.ConfirmedAt, rec.Evidence = r.cfg.Now(), e
-	r.cfg.Record(*rec)
+	return why
 }

@@ -178,7 +178,7 @@ func (w *world) account(status rfc2866.AcctStatusType, p *radius.Packet) bool {
 	key := nas.SessionKey{Device: deviceID, ID: rfc2866.AcctSessionID_GetString(p)}
 	switch status {
 	case rfc2866.AcctStatusType_Value_Start, rfc2866.AcctStatusType_Value_InterimUpdate:
-		s := nas.Session{Key: key, Login: rfc2865.UserName_GetString(p), NASIdentifier: rfc2865.NASIdentifier_GetString(p)}
+		s := nas.Session{Key: key, Login: rfc2865.UserName_GetString(p), NASIdentifier: rfc2865.NASIdentifier_GetString(p), CallingStation: rfc2865.CallingStationID_GetString(p)}
 		s.FramedIP, _ = netip.AddrFromSlice(rfc2865.FramedIPAddress_Get(p).To4())
 		w.mu.Lock()
 		if _, ok := w.started[key]; !ok {
@@ -188,8 +188,11 @@ func (w *world) account(status rfc2866.AcctStatusType, p *radius.Packet) bool {
 			w.applied[key] = cookie.Granted
 		}
 		s.StartedAt, s.Applied = w.started[key], w.applied[key]
+		cookie, _ := nas.ParseCookie(rfc2865.Class_Get(p))
+		said := nas.Report{At: w.now, Seconds: int64(rfc2866.AcctSessionTime_Get(p)), Class: cookie.Granted,
+			Input: uint64(rfc2866.AcctInputOctets_Get(p)), Output: uint64(rfc2866.AcctOutputOctets_Get(p))}
 		w.mu.Unlock()
-		w.rec.SessionSeen(s, nas.Report{})
+		w.rec.SessionSeen(s, said)
 	case rfc2866.AcctStatusType_Value_Stop:
 		w.rec.SessionGone(key, int(rfc2866.AcctTerminateCause_Get(p)))
 	}
