@@ -231,6 +231,7 @@ func (s *server) networkAPI(a huma.API) {
 		}
 		return reply(out), nil
 	})
+	s.commandsAPI(a)
 	s.devicesAPI(a)
 	s.poolsAPI(a)
 	if s.SetClock != nil {

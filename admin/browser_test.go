@@ -26,6 +26,8 @@ func TestPanelInABrowser(t *testing.T) {
 	h.furnish()
 	h.share()
 	h.site(h.bras)
+	h.busy()
+	h.must(h.devices.PauseCommands(h.ctx, "staff:bob", h.clock(), 2))
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.ExecPath(browserPath(t)))
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	defer stop()
@@ -57,7 +59,7 @@ func TestPanelInABrowser(t *testing.T) {
 
 	blocked := fmt.Sprintf("/contracts/%d", h.byName["Ana Beatriz Lima"])
 	pages := map[string]string{"overview": "/", "customers": "/customers", "contract": blocked, "released": fmt.Sprintf("/contracts/%d", h.byName["Fernanda Rocha Martins"]),
-		"invoices": "/invoices", "invoice": "/invoices/F00000010", "sessions": "/sessions", "devices": "/devices", "new-customer": "/customers/new",
+		"invoices": "/invoices", "invoice": "/invoices/F00000010", "sessions": "/sessions", "devices": "/devices", "network": "/network", "new-customer": "/customers/new",
 		"plans": "/plans", "new-plan": "/plans/new", "upcoming": "/upcoming?days=7", "connections": "/connections", "device": "/devices/1", "device-edit": "/devices/1/edit", "device-rotating": "/devices/2", "pools": "/pools",
 		"access": blocked + "/accesses/" + h.lined(), "access-new": blocked + "/accesses/new"}
 	for _, theme := range []string{"light", "dark"} {

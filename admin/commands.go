@@ -38,6 +38,8 @@ func shownLogin(s string) string {
 
 func commandClass(c nas.CommandRecord) string {
 	switch {
+	case c.Evidence == nas.EvidenceIgnored:
+		return "f-harm"
 	case !c.ConfirmedAt.IsZero():
 		return "f-pay"
 	case c.Answer == nas.Naked || c.Answer == nas.TimedOut:
@@ -47,8 +49,11 @@ func commandClass(c nas.CommandRecord) string {
 }
 
 func commandTitle(p *page, c nas.CommandRecord) string {
-	if strings.EqualFold(string(c.Method), "coa") {
+	switch c.Method {
+	case nas.CoA:
 		return p.T("Change to %s", c.Want)
+	case nas.ViaAPI:
+		return p.T("By the API: %s", c.Want)
 	}
 	return p.T("Disconnect")
 }
@@ -65,11 +70,13 @@ func commandFate(p *page, c nas.CommandRecord, zone *time.Location) string {
 	case nas.Naked:
 		text := p.T("refused by the access server")
 		if c.ErrorCause != 0 {
-			text += " (" + strconv.Itoa(c.ErrorCause) + ")"
+			text += " (" + causeText(c.ErrorCause) + ")"
 		}
 		out = append(out, text)
 	case nas.TimedOut:
 		out = append(out, p.T("no answer after %d attempts", c.Attempts))
+	case nas.Unreachable:
+		out = append(out, p.T("could not be sent"))
 	default:
 		if c.SentAt.IsZero() {
 			out = append(out, p.T("waiting to be sent"))
@@ -77,7 +84,10 @@ func commandFate(p *page, c nas.CommandRecord, zone *time.Location) string {
 			out = append(out, p.T("waiting for the answer"))
 		}
 	}
-	if !c.ConfirmedAt.IsZero() {
+	switch {
+	case c.Evidence == nas.EvidenceIgnored:
+		out = append(out, p.T("without effect"))
+	case !c.ConfirmedAt.IsZero():
 		out = append(out, p.T("confirmed at %s", c.ConfirmedAt.In(zone).Format("15:04:05")))
 	}
 	return strings.Join(out, " · ")

@@ -106,6 +106,8 @@ func secretClass(v *deviceView) string {
 // commandOutcome says in a few words what became of a command, and in which colour.
 func commandOutcome(p *page, c *nas.CommandRecord) (text, class string) {
 	switch {
+	case c.Evidence == nas.EvidenceIgnored:
+		return p.T("Acknowledged without effect"), "s-blocked"
 	case !c.ConfirmedAt.IsZero():
 		return p.T(evidenceLabels[c.Evidence]), "s-active"
 	case c.Answer == nas.Acked:
@@ -125,13 +127,16 @@ func commandOutcome(p *page, c *nas.CommandRecord) (text, class string) {
 }
 
 // evidenceLabels say by what a command's effect was seen.
-var evidenceLabels = map[nas.Evidence]string{nas.NoEvidence: "Confirmed", nas.EvidenceInterim: "Confirmed by accounting",
-	nas.EvidenceStop: "Confirmed by the Stop", nas.EvidenceLogin: "Confirmed by a new login"}
+var evidenceLabels = map[nas.Evidence]string{nas.NoEvidence: "Effect seen", nas.EvidenceInterim: "Seen: accounting goes on", nas.EvidenceTraffic: "Seen: its traffic",
+	nas.EvidenceClass: "Seen: the new Class came back", nas.EvidenceStop: "Seen: the session ended", nas.EvidenceLogin: "Seen: a new login", nas.EvidenceIgnored: "Acknowledged without effect"}
 
 // methodShort is a command's name in the protocol.
 func methodShort(m nas.Method) string {
-	if m == nas.CoA {
+	switch m {
+	case nas.CoA:
 		return "CoA"
+	case nas.ViaAPI:
+		return "API"
 	}
 	return "Disconnect"
 }

@@ -151,11 +151,11 @@ func deviceDetail(p *page, v *deviceView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = tile(p.T("Effect seen"), p.Number(v.Hour.Confirmed), toneOf(v.Hour.Confirmed, "s-active"), "").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = tile(p.T("Refused (NAK)"), p.Number(v.Hour.Naked), toneOf(v.Hour.Naked, "s-blocked"), "").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = tile(p.T("Refused (NAK)"), p.Number(v.Hour.Naked), toneOf(v.Hour.Naked, "s-blocked"), "").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = tile(p.T("Without effect"), p.Number(v.Hour.Ignored), toneOf(v.Hour.Ignored, "s-blocked"), "").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1065,7 +1065,7 @@ func commandRow(p *page, c *nas.CommandRecord, names map[nas.DeviceID]string, zo
 				return templ_7745c5c3_Err
 			}
 		}
-		if !c.ConfirmedAt.IsZero() {
+		if !c.ConfirmedAt.IsZero() && c.Evidence != nas.EvidenceIgnored {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 75, "· ")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -42,6 +42,7 @@ type house struct {
 	devices   *naspg.Store
 	sessions  *radiuspg.Store
 	refusals  refusalList
+	network   network
 	secrets   map[nas.DeviceID]radius.SecretProof
 	cut       chan nas.SessionKey // sessions that were told to end
 	server    *httptest.Server
@@ -169,6 +170,25 @@ func (d directory) Changes(from, until time.Time, limit int) ([]admin.Change, in
 
 func (directory) Age(time.Time) time.Duration { return 400 * time.Millisecond }
 
+// network is what a node would be telling the access servers.
+type network struct {
+	mu    sync.Mutex
+	loads []nas.DeviceLoad
+	waves []nas.Wave
+}
+
+func (n *network) Loads() []nas.DeviceLoad {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.loads
+}
+
+func (n *network) Waves() []nas.Wave {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.waves
+}
+
 type refusalList struct {
 	mu   sync.Mutex
 	list []radius.Refusal
@@ -202,7 +222,7 @@ func open(t testing.TB, change ...func(*admin.Config)) *house {
 		t.Fatal("the first account was not made")
 	}
 	config := admin.Config{Connections: h.sessions, Contracts: h.contracts, Billing: h.billing, Sessions: sessionStore{h.sessions}, Usage: usageStore{h.sessions},
-		Devices: h.devices, Dialects: nas.NewDialects(nas.DefaultGarden()), Directory: directory{h}, Refusals: &h.refusals, Staff: &adminpg.Store{Pool: pool}, SignIns: &adminpg.SignIns{Pool: pool},
+		Devices: h.devices, Dialects: nas.NewDialects(nas.DefaultGarden()), Network: &h.network, Directory: directory{h}, Refusals: &h.refusals, Staff: &adminpg.Store{Pool: pool}, SignIns: &adminpg.SignIns{Pool: pool},
 		Disconnect:  func(_ context.Context, key nas.SessionKey, _, _ string) error { h.cut <- key; return nil },
 		SecretInUse: func(id nas.DeviceID) radius.SecretProof { return h.secrets[id] },
 		Now:         h.clock, SetClock: func(to time.Time) error { h.setClock(to); return nil }, Zone: saoPaulo, NoticeChannels: []string{"log"},

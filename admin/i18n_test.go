@@ -24,7 +24,7 @@ func keysUsed(t *testing.T) map[string]bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	literal := map[string]int{"T": 0, "simpleAct": 3, "refuse": 3} // which argument is a key
+	literal := map[string]int{"T": 0, "simpleAct": 3, "refuse": 3, "setPause": 4} // which argument is a key
 	for _, e := range entries {
 		if !strings.HasSuffix(e.Name(), ".go") || strings.HasSuffix(e.Name(), "_test.go") {
 			continue
@@ -62,7 +62,7 @@ func keysUsed(t *testing.T) map[string]bool {
 	for _, n := range navigation {
 		used[n.label] = true
 	}
-	for _, c := range slices.Concat(zooms, invoiceStates) {
+	for _, c := range slices.Concat(zooms, invoiceStates, fates, methodChoices) {
 		used[c.label] = true
 	}
 	addLabels(used, outcomeLabels)
@@ -81,6 +81,9 @@ func keysUsed(t *testing.T) map[string]bool {
 	const today = contracts.Date(20000)
 	for _, i := range []billing.Invoice{{Due: today}, {Principal: 2, Open: 1}, {Principal: 2, Open: 2, Due: today - 1}, {Principal: 2, Open: 2, Due: today}} {
 		used[invoiceLabel(&i, today)] = true
+	}
+	for _, text := range []string{"%s refused", "%s without answer", "%s not sent", "%s without effect"} { // hourText
+		used[text] = true
 	}
 	used["Cancelled"] = true
 	return used

@@ -15,7 +15,7 @@ func TestBytesThatNoTextHolds(t *testing.T) {
 	h.signIn()
 	for _, bytes := range []string{"%00", "a%00b%ff"} {
 		for _, path := range []string{"/search?q=", "/customers?q=", "/sessions?q=", "/connections?login=", "/logins?login=", "/invoices?state=", "/invoices?after=",
-			"/customers?after=", "/sessions?device=", "/upcoming?days=", "/contracts/1?months=", "/invoices/", "/contracts/", "/signin?next="} {
+			"/customers?after=", "/sessions?device=", "/upcoming?days=", "/network?login=", "/network?after=", "/network?method=", "/devices?pop=", "/devices?q=", "/contracts/1?months=", "/invoices/", "/contracts/", "/signin?next="} {
 			if status, body, _ := h.get(path + bytes); status >= http.StatusInternalServerError {
 				t.Errorf("%s%s answers %d: %s", path, bytes, status, body)
 			}

@@ -82,7 +82,7 @@ func pagesOf(h *house) []string {
 	blocked := h.byName["Ana Beatriz Lima"]
 	pages := []string{"/", "/customers", "/customers?q=maria", "/customers/new", "/customers/1", "/customers/1/edit", "/customers/1/contracts/new",
 		"/invoices", "/invoices?state=unpaid", "/invoices?state=cancelled", "/invoices/F00000010", "/sessions", "/sessions?q=100.64&device=1", "/upcoming", "/upcoming?days=7",
-		"/devices", "/devices/new", "/devices?q=bras&pop=x&dialect=y", "/devices/1", "/devices/1/edit", "/devices/2", "/plans", "/plans/new", "/plans/1", "/search?q=cliente", "/search?q=",
+		"/network", "/network?answer=nak&method=coa&device=1&login=x", "/devices", "/devices/new", "/devices?q=bras&pop=x&dialect=y", "/devices/1", "/devices/1/edit", "/devices/2", "/plans", "/plans/new", "/plans/1", "/search?q=cliente", "/search?q=",
 		fmt.Sprintf("/contracts/%d?months=1", blocked), fmt.Sprintf("/contracts/%d?months=12", blocked), fmt.Sprintf("/contracts/%d?months=all", blocked)}
 	for _, id := range h.byName {
 		pages = append(pages, fmt.Sprintf("/contracts/%d", id))

@@ -99,9 +99,21 @@ type Devices interface {
 	Commands(ctx context.Context, f nas.CommandFilter) ([]nas.CommandRecord, error)
 	// CommandTallies counts what was commanded from an instant on, by device.
 	CommandTallies(ctx context.Context, since time.Time) (map[nas.DeviceID]nas.CommandTally, error)
+	// Pauses is what is paused, the pause of all devices (0) first.
+	Pauses(ctx context.Context) ([]nas.Pause, error)
+	// PauseCommands holds back what does not restore service, of a device or of all (0), and ResumeCommands lets it go on.
+	PauseCommands(ctx context.Context, actor string, now time.Time, device nas.DeviceID) error
+	ResumeCommands(ctx context.Context, actor string, now time.Time, device nas.DeviceID) error
 	Pools(ctx context.Context, now time.Time) ([]nas.PoolUse, error)
 	CreatePool(ctx context.Context, actor string, now time.Time, p *nas.Pool) error
 	ExtendPool(ctx context.Context, actor string, now time.Time, id nas.PoolID, more netip.Prefix) (nas.Pool, error)
+}
+
+// Network is what this node is telling the access servers.
+type Network interface {
+	Loads() []nas.DeviceLoad
+	// Waves are the mass changes since the node's start, newest first.
+	Waves() []nas.Wave
 }
 
 // Refusals remembers logins that were refused; "" asks for every login's.

@@ -29,6 +29,7 @@ type Config struct {
 	Usage       Usage
 	Devices     Devices
 	Dialects    *nas.Dialects
+	Network     Network
 	Directory   Directory
 	Refusals    Refusals
 	Staff       Staff
@@ -73,7 +74,7 @@ type server struct {
 
 // New is the HTTP handler of panel, API, /healthz and /metrics.
 func New(c Config) (http.Handler, error) {
-	if c.Contracts == nil || c.Billing == nil || c.Sessions == nil || c.Connections == nil || c.Usage == nil || c.Devices == nil || c.Dialects == nil || c.Directory == nil || c.Refusals == nil ||
+	if c.Contracts == nil || c.Billing == nil || c.Sessions == nil || c.Connections == nil || c.Usage == nil || c.Devices == nil || c.Dialects == nil || c.Network == nil || c.Directory == nil || c.Refusals == nil ||
 		c.Staff == nil || c.SignIns == nil || c.Disconnect == nil || c.SecretInUse == nil || c.Now == nil || c.Zone == nil || c.Health == nil {
 		return nil, errors.New("admin: a required part is missing from the configuration")
 	}
@@ -165,6 +166,9 @@ func (s *server) panel(m *http.ServeMux) {
 	page("POST /connections", s.searchConnections)
 	page("GET /upcoming", s.upcomingPage)
 
+	page("GET /network", s.networkPage)
+	page("POST /network/pause", s.pauseNetwork)
+	page("POST /network/resume", s.resumeNetwork)
 	page("GET /pools", s.poolsPage)
 	page("POST /pools", s.createPool)
 	page("POST /pools/{id}/ranges", s.extendPool)

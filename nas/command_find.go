@@ -8,8 +8,9 @@ type CommandFilter struct {
 	Login  string // exactly
 	Method Method
 	Answer Answer
-	// Waiting selects those that have no answer yet, Confirmed those whose effect was seen.
-	Waiting, Confirmed bool
+	// Waiting selects those that have no answer yet, Confirmed those whose effect was seen, Ignored those that were
+	// acknowledged and had none.
+	Waiting, Confirmed, Ignored bool
 	// Before selects what was requested earlier than that, or at that instant under a lower ID: the last of the page
 	// before.
 	Before   time.Time
@@ -22,6 +23,7 @@ type CommandTally struct {
 	Acked, Naked, TimedOut, Unreachable int
 	Waiting                             int // no answer yet
 	Confirmed                           int // of all: the effect was seen
+	Ignored                             int // of all: acknowledged without effect
 }
 
 // Total of the commands counted.
@@ -31,5 +33,5 @@ func (t CommandTally) Total() int {
 
 // Plus adds another device's.
 func (t CommandTally) Plus(o CommandTally) CommandTally {
-	return CommandTally{t.Acked + o.Acked, t.Naked + o.Naked, t.TimedOut + o.TimedOut, t.Unreachable + o.Unreachable, t.Waiting + o.Waiting, t.Confirmed + o.Confirmed}
+	return CommandTally{t.Acked + o.Acked, t.Naked + o.Naked, t.TimedOut + o.TimedOut, t.Unreachable + o.Unreachable, t.Waiting + o.Waiting, t.Confirmed + o.Confirmed, t.Ignored + o.Ignored}
 }

@@ -41,7 +41,10 @@ func (s *Store) Commands(ctx context.Context, f nas.CommandFilter) ([]nas.Comman
 		has("answer = ''")
 	}
 	if f.Confirmed {
-		has("confirmed_at is not null")
+		has("evidence not in ('', 'ignored')")
+	}
+	if f.Ignored {
+		has("evidence = 'ignored'")
 	}
 	if !f.Before.IsZero() {
 		has("(requested_at, id) < (?, ?)", f.Before, int64(f.BeforeID))
@@ -67,7 +70,8 @@ func (s *Store) CommandTallies(ctx context.Context, since time.Time) (map[nas.De
 	rows, err := s.Pool.Query(ctx, `
 		select device_id, count(*) filter (where answer = 'ack'), count(*) filter (where answer = 'nak'),
 			count(*) filter (where answer = 'timeout'), count(*) filter (where answer = 'unreachable'),
-			count(*) filter (where answer = ''), count(*) filter (where confirmed_at is not null)
+			count(*) filter (where answer = ''), count(*) filter (where evidence not in ('', 'ignored')),
+			count(*) filter (where evidence = 'ignored')
 		from network_command where requested_at >= $1 group by device_id`, since)
 	if err != nil {
 		return nil, fmt.Errorf("counting commands: %w", err)
@@ -75,7 +79,7 @@ func (s *Store) CommandTallies(ctx context.Context, since time.Time) (map[nas.De
 	tallies := map[nas.DeviceID]nas.CommandTally{}
 	var id nas.DeviceID
 	var t nas.CommandTally
-	_, err = pgx.ForEachRow(rows, []any{&id, &t.Acked, &t.Naked, &t.TimedOut, &t.Unreachable, &t.Waiting, &t.Confirmed}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&id, &t.Acked, &t.Naked, &t.TimedOut, &t.Unreachable, &t.Waiting, &t.Confirmed, &t.Ignored}, func() error {
 		tallies[id] = t
 		return nil
 	})
