@@ -122,6 +122,9 @@ func (q commandQuery) filter(limit int) (nas.CommandFilter, error) {
 	if !slices.ContainsFunc(fates, func(c choice) bool { return c.value == q.Fate }) {
 		return f, contracts.Invalidf("answer", "%q is not what may become of a command", q.Fate)
 	}
+	if !slices.ContainsFunc(methodChoices, func(c choice) bool { return c.value == string(q.Method) }) {
+		return f, contracts.Invalidf("method", "%q is not a kind of command", string(q.Method))
+	}
 	switch q.Fate {
 	case fateWaiting:
 		f.Waiting = true
