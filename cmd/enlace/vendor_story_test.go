@@ -46,20 +46,43 @@ var stages = []stage{
 	{"paid", "2026-03-12 19:55:00", "2026-03-12 20:00:00", "FULL 500M/250M", contracts.Profile{DownBps: 500e6, UpBps: 250e6}, false},
 }
 
+// named are the policies of access servers that know rates by name, as the dialects call them.
+var named = map[string]nastest.Policy{
+	"enlace-up-250000k": {Rates: contracts.Profile{UpBps: 250e6}}, "enlace-down-500000k": {Rates: contracts.Profile{DownBps: 500e6}},
+	"enlace-up-25000k": {Rates: contracts.Profile{UpBps: 25e6}}, "enlace-down-50000k": {Rates: contracts.Profile{DownBps: 50e6}},
+	"enlace-up-1000k": {Rates: contracts.Profile{UpBps: 1e6}}, "enlace-down-1000k": {Rates: contracts.Profile{DownBps: 1e6}},
+	"enlace-500000k-250000k": {Rates: contracts.Profile{DownBps: 500e6, UpBps: 250e6}},
+	"enlace-50000k-25000k":   {Rates: contracts.Profile{DownBps: 50e6, UpBps: 25e6}},
+	"enlace-open":            {},
+}
+
 // acts are every vendor as it is, and with what it is known for.
 func acts() []*act {
-	const overdue, wall = "16 days overdue", "30 days overdue"
+	const login, overdue, wall = "login", "16 days overdue", "30 days overdue"
 	from := func(stage string, q nastest.Quirks) map[string]nastest.Quirks {
 		return map[string]nastest.Quirks{stage: q}
 	}
+	ignores := func(stage string, vendor uint32, number byte) map[string]nastest.Quirks {
+		return from(stage, nastest.Quirks{Unknown: []nastest.Attribute{{Vendor: vendor, Number: number}}})
+	}
 	return []*act{
 		{vendor: "mikrotik", title: "as it is"},
-		{vendor: "mikrotik", title: "a release that knows no Rate-Limit in a CoA-Request", quirks: from(overdue, nastest.Quirks{Unknown: []nastest.Attribute{{Vendor: 14988, Number: 8}}})},
+		{vendor: "mikrotik", title: "a release that refuses Rate-Limit in a CoA-Request", quirks: ignores(overdue, 14988, 8)},
+		{vendor: "huawei", title: "as it is"},
+		{vendor: "cisco", title: "as it is"},
+		{vendor: "cisco", title: "may not change a session by CoA", quirks: from(overdue, nastest.Quirks{RefuseCoA: 501})},
+		{vendor: "cisco-xr", title: "as it is"},
+		{vendor: "cisco-xr", title: "reboots at the command, with Accounting-On", quirks: from(overdue, nastest.Quirks{Reboot: nastest.RebootLoud})},
+		{vendor: "nokia", title: "as it is"},
+		{vendor: "zte", title: "as it is"},
 		{vendor: "accel-ppp", title: "as it is"},
+		{vendor: "vyos", title: "as it is"},
+		{vendor: "vyos", title: "a commit restarts it at the command", quirks: from(wall, nastest.Quirks{Reboot: nastest.RebootLoud})},
+		{vendor: "ubiquiti", title: "as it is"},
+		{vendor: "pfsense", title: "as it is, without an address for commands", redials: true},
+		{vendor: "roaring-penguin", title: "as it is"},
 		{vendor: "standard", title: "as it is"},
-		{vendor: "standard", title: "reboots at the command, with Accounting-On", quirks: from(overdue, nastest.Quirks{Reboot: nastest.RebootLoud})},
 		{vendor: "standard", title: "reboots at the command, without a word", quirks: from(wall, nastest.Quirks{Reboot: nastest.RebootSilent})},
-		{vendor: "standard", title: "answers twice, and late", quirks: from("login", nastest.Quirks{AnswerTwice: true, Late: 0.5, Delay: 200 * time.Millisecond})},
 		{vendor: "standard", title: "loses a third of all datagrams", noisy: true,
 			quirks: from(overdue, nastest.Quirks{LoseIn: 0.3, LoseOut: 0.3, Duplicate: 0.2, Late: 0.3, Delay: 100 * time.Millisecond})},
 	}
@@ -112,7 +135,7 @@ func (a *act) begin(s *story, i int) {
 	s.t.Helper()
 	source, name := fmt.Sprintf("127.41.0.%d", i+1), fmt.Sprintf("%s-%d", a.vendor, i+1)
 	cfg := nastest.Config{Dialect: a.vendor, AuthAddr: s.auth, AcctAddr: s.acct, Secret: []byte(storySecret), LocalAddr: source + ":0",
-		Interim: -1, Redial: 50 * time.Millisecond, Timeout: time.Second, NASIdentifier: name, Load: 1e-9, Quirks: a.quirks[stages[0].name], Seed: uint64(i),
+		Interim: -1, Redial: 50 * time.Millisecond, Timeout: time.Second, NASIdentifier: name, Load: 1e-9, Policies: named, Quirks: a.quirks[stages[0].name], Seed: uint64(i),
 		Ahead: func() time.Duration { return time.Duration(s.ahead.Load()) }}
 	if a.config != nil {
 		a.config(&cfg)
@@ -148,7 +171,15 @@ func (s *story) play(all []*act, st stage, then ...func()) {
 		do()
 	}
 	for _, a := range all {
-		if a.redials {
+		if a.redials && st.before != "" {
+			s.eventually("another service is wanted behind "+a.vendor, func() error {
+				for _, o := range s.listed(a) {
+					if o["wanted"] != st.service {
+						return fmt.Errorf("it is %v", o["wanted"])
+					}
+				}
+				return nil
+			})
 			_ = a.line.Stop(s.t.Context(), 1)
 		}
 	}
@@ -184,13 +215,22 @@ func (s *story) missing(all []*act, st stage) []string {
 			complain("online %v, %+v, walled %v", a.line.Online(), r, a.line.Walled())
 			continue
 		}
-		for _, item := range s.api("GET", fmt.Sprintf("/api/v1/sessions?device_id=%d", a.device), nil, 200)["items"].([]any) {
-			o := item.(map[string]any)
+		for _, o := range s.listed(a) {
 			if slices.Contains(a.line.IDs(), o["session_id"].(string)) && (o["applied"] != st.service || o["wanted"] != st.service || o["settled"] != true) {
 				complain("listed with applied %v, wanted %v, settled %v", o["applied"], o["wanted"], o["settled"])
 				break
 			}
 		}
+	}
+	return out
+}
+
+// listed are the sessions of an act's access server, as the API shows them.
+func (s *story) listed(a *act) []object {
+	s.t.Helper()
+	var out []object
+	for _, item := range s.api("GET", fmt.Sprintf("/api/v1/sessions?device_id=%d", a.device), nil, 200)["items"].([]any) {
+		out = append(out, item.(map[string]any))
 	}
 	return out
 }
