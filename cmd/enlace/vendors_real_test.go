@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"enlace/contracts"
 	"enlace/nas"
 )
 
@@ -83,6 +84,37 @@ func TestVendorPages(t *testing.T) {
 				t.Errorf("%s: %v", page.name, err)
 			} else if anchor != "" && !strings.Contains(strings.ToLower(string(b)), "# "+strings.ReplaceAll(anchor, "-", " ")) {
 				t.Errorf("%s: %s has no heading %s", page.name, target, anchor)
+			}
+		}
+	}
+}
+
+// TestVendorPagesNameWhatIsSent wants every name that a dialect sends, of a policy, a service, a filter or a list, on that
+// dialect's page: there it is configured.
+func TestVendorPagesNameWhatIsSent(t *testing.T) {
+	index, garden := readVendorPage(t, "README.md"), nas.DefaultGarden()
+	names := regexp.MustCompile(`enlace(-[a-z0-9]+)+`)
+	for _, d := range nas.NewDialects(garden).All() {
+		row := regexp.MustCompile("(?m)^\\| `" + regexp.QuoteMeta(d.Name) + "` \\| \\[[^]]+\\]\\(([a-z-]+\\.md)\\)").FindStringSubmatch(index.text)
+		if row == nil {
+			t.Fatalf("%s has no page", d.Name)
+		}
+		page := readVendorPage(t, row[1])
+		if !strings.Contains(page.text, "| dialect | `"+d.Name+"`") {
+			t.Errorf("%s is not the page of the dialect %s", page.name, d.Name)
+		}
+		for outcome, percent := range map[contracts.Outcome]uint64{contracts.OutcomeFull: 100, contracts.OutcomeReduced: 10, contracts.OutcomeWalled: 0} {
+			s := nas.Service{Outcome: outcome, Profile: contracts.Profile{DownBps: 5_000_000 * percent, UpBps: 2_500_000 * percent}}
+			attrs, err := d.Accept(s)
+			if err != nil {
+				t.Fatalf("%s %s: %v", d.Name, outcome, err)
+			}
+			for _, said := range nas.Describe(attrs) {
+				for _, name := range names.FindAllString(said, -1) {
+					if !strings.Contains(page.text, name) {
+						t.Errorf("%s does not name %s, which the dialect sends: %s", page.name, name, said)
+					}
+				}
 			}
 		}
 	}
