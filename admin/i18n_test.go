@@ -78,6 +78,8 @@ func keysUsed(t *testing.T) map[string]bool {
 	addLabels(used, kindLabels)
 	addLabels(used, endLabels)
 	addLabels(used, evidenceLabels)
+	addLabels(used, levelLabels)
+	remarksUsed(t, used)
 	const today = contracts.Date(20000)
 	for _, i := range []billing.Invoice{{Due: today}, {Principal: 2, Open: 1}, {Principal: 2, Open: 2, Due: today - 1}, {Principal: 2, Open: 2, Due: today}} {
 		used[invoiceLabel(&i, today)] = true
@@ -87,6 +89,37 @@ func keysUsed(t *testing.T) map[string]bool {
 	}
 	used["Cancelled"] = true
 	return used
+}
+
+// remarksUsed adds what may be said of a router's configuration: the formats that the check hands on.
+func remarksUsed(t *testing.T, used map[string]bool) {
+	t.Helper()
+	found := 0
+	for _, name := range []string{"check.go", "check_garden.go"} {
+		file, err := parser.ParseFile(token.NewFileSet(), "../nas/routeros/"+name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			if f, ok := call.Fun.(*ast.SelectorExpr); !ok || f.Sel.Name != "say" {
+				return true
+			}
+			key, err := strconv.Unquote(call.Args[3].(*ast.BasicLit).Value) // anything else has no translation
+			if err != nil {
+				t.Fatal(err)
+			}
+			used[key] = true
+			found++
+			return true
+		})
+	}
+	if found < 30 {
+		t.Fatalf("only %d remarks were found: the search for them is broken", found)
+	}
 }
 
 func addLabels[K comparable](used map[string]bool, labels map[K]string) {
@@ -100,7 +133,7 @@ func TestEveryTextIsTranslated(t *testing.T) {
 	if len(used) < 100 {
 		t.Fatalf("only %d texts were found: the search for them is broken", len(used))
 	}
-	verbs := regexp.MustCompile(`%[sd]`)
+	verbs := regexp.MustCompile(`%[sdq]`)
 	for key := range used {
 		pt, ok := portuguese[key]
 		if !ok {

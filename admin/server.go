@@ -39,6 +39,7 @@ type Config struct {
 	Disconnect func(ctx context.Context, key nas.SessionKey, actor, reason string) error
 	// SecretInUse is which of a device's two secrets it was last seen to use.
 	SecretInUse func(nas.DeviceID) radius.SecretProof
+	Routers     Routers // nil: no device is asked about itself
 
 	Now func() time.Time
 	// SetClock moves the process's clock. Nil when time is real: then there is neither a control nor an API for it.
@@ -177,6 +178,7 @@ func (s *server) panel(m *http.ServeMux) {
 	page("POST /devices", s.createDevice)
 	page("GET /devices/{id}", s.devicePage)
 	page("GET /devices/{id}/edit", s.editDevicePage)
+	page("GET /devices/{id}/router", s.routerPage)
 	page("POST /devices/{id}", s.updateDevice)
 	page("POST /devices/{id}/retire", s.retireDevice)
 	page("POST /devices/{id}/drop-older-secret", s.dropOlderSecret)

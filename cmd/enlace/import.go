@@ -43,7 +43,7 @@ type imported struct {
 }
 
 func (c *importRouterOSCmd) Run(ctx context.Context, cfg *Config, out io.Writer) error {
-	return withRouter(ctx, cfg, c.Device, func(db *database, d *nas.Device, api *routeros.Client) error {
+	return withRouter(ctx, cfg, c.Device, func(db *database, d *nas.Device, api *routers) error {
 		cl, err := newClock(cfg.Clock)
 		if err != nil {
 			return err

@@ -67,6 +67,7 @@ type node struct {
 	projection *projection
 	reconciler *control.Reconciler
 	nodes      *naspg.Nodes
+	routers    *routers
 	limiter    *radius.Limiter
 	commands   *commandLog
 	channels   []notices.Channel
@@ -82,7 +83,8 @@ func newNode(ctx context.Context, c *Config, log zerolog.Logger) (_ *node, err e
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	n := &node{cfg: c, log: log, metrics: prometheus.NewRegistry(), dialects: nas.NewDialects(c.garden()), sessions: radius.NewSessions(), loaded: make(chan struct{})}
+	n := &node{cfg: c, log: log, metrics: prometheus.NewRegistry(), dialects: nas.NewDialects(c.garden()), sessions: radius.NewSessions(), loaded: make(chan struct{}),
+		routers: newRouters(c)}
 	defer func() {
 		if err != nil {
 			n.close()
@@ -298,6 +300,7 @@ func ended(ctx context.Context, err error) error {
 
 // close releases what newNode took, the database last.
 func (n *node) close() {
+	n.routers.Close()
 	if n.listener != nil {
 		n.listener.Close()
 	}

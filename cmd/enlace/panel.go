@@ -43,8 +43,8 @@ func (n *node) handler() (http.Handler, error) {
 		Disconnect: func(_ context.Context, key nas.SessionKey, actor, reason string) error {
 			return n.reconciler.Disconnect(key, actor, reason)
 		},
-		SecretInUse: n.projection.table.SecretInUse,
-		Now:         n.clock.Now, SetClock: setClock, Zone: zone, NoticeChannels: channels, MaxStaleness: n.cfg.MaxStaleness,
+		SecretInUse: n.projection.table.SecretInUse, Routers: n.routers,
+		Now: n.clock.Now, SetClock: setClock, Zone: zone, NoticeChannels: channels, MaxStaleness: n.cfg.MaxStaleness,
 		SecureCookie: n.cfg.HTTPSOnly, Health: n.health, Metrics: promhttp.HandlerFor(n.metrics, promhttp.HandlerOpts{}),
 		Registerer: n.metrics, Log: n.log, Version: version,
 	})

@@ -30,8 +30,8 @@ type routerosFactsCmd struct {
 }
 
 func (c *routerosFactsCmd) Run(ctx context.Context, cfg *Config, out io.Writer) error {
-	return withRouter(ctx, cfg, c.Device, func(_ *database, d *nas.Device, api *routeros.Client) error {
-		f, err := api.Facts(ctx, d.API)
+	return withRouter(ctx, cfg, c.Device, func(_ *database, d *nas.Device, api *routers) error {
+		f, err := api.Facts(ctx, d)
 		if err != nil {
 			return err
 		}
@@ -76,11 +76,8 @@ type routerosCheckCmd struct {
 }
 
 func (c *routerosCheckCmd) Run(ctx context.Context, cfg *Config, out io.Writer) error {
-	return withRouter(ctx, cfg, c.Device, func(_ *database, d *nas.Device, api *routeros.Client) error {
-		want := routeros.ExpectationOf(d, cfg.WalledAddressList)
-		want.Server, want.Hosts, want.Portal = c.Server, c.Host, hostOf(cfg.WalledPortal)
-		want.AuthPort, want.AcctPort = portOf(cfg.AuthListen), portOf(cfg.AcctListen)
-		found, err := api.Check(ctx, d.API, want)
+	return withRouter(ctx, cfg, c.Device, func(_ *database, d *nas.Device, api *routers) error {
+		found, err := api.Check(ctx, d, c.Server, c.Host)
 		if err != nil {
 			return err
 		}
@@ -127,8 +124,30 @@ func writeRemarks(out io.Writer, found []nas.Remark) error {
 	return nil
 }
 
+// routers are the devices with an API, and what they should be configured for.
+type routers struct {
+	*routeros.Client
+	cfg *Config
+}
+
+func newRouters(cfg *Config) *routers { return &routers{routeros.New(routeros.Config{}), cfg} }
+
+// Facts asks a device what it is.
+func (r *routers) Facts(ctx context.Context, d *nas.Device) (nas.DeviceFacts, error) {
+	return r.Client.Facts(ctx, d.API)
+}
+
+// Check compares a device's configuration with what this server needs. server is where the device reaches it, the zero
+// value: anywhere; hosts are what walled subscribers reach beside the portal.
+func (r *routers) Check(ctx context.Context, d *nas.Device, server netip.Addr, hosts []string) ([]nas.Remark, error) {
+	want := routeros.ExpectationOf(d, r.cfg.WalledAddressList)
+	want.Server, want.Hosts, want.Portal = server, hosts, hostOf(r.cfg.WalledPortal)
+	want.AuthPort, want.AcctPort = portOf(r.cfg.AuthListen), portOf(r.cfg.AcctListen)
+	return r.Client.Check(ctx, d.API, want)
+}
+
 // withRouter opens the database and finds a device that has an API.
-func withRouter(ctx context.Context, cfg *Config, name string, do func(*database, *nas.Device, *routeros.Client) error) error {
+func withRouter(ctx context.Context, cfg *Config, name string, do func(*database, *nas.Device, *routers) error) error {
 	seal, err := openSealer(cfg)
 	if err != nil {
 		return err
@@ -145,7 +164,7 @@ func withRouter(ctx context.Context, cfg *Config, name string, do func(*database
 	if !d.API.Known() {
 		return fmt.Errorf("device %q has no API: give it the address, user, password and certificate of one", name)
 	}
-	api := routeros.New(routeros.Config{})
+	api := newRouters(cfg)
 	defer api.Close()
 	return do(db, &d, api)
 }

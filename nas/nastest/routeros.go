@@ -147,6 +147,13 @@ func (r *RouterOS) Dials() int {
 	return r.dials
 }
 
+// Open counts the connections that are.
+func (r *RouterOS) Open() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.open)
+}
+
 func (r *RouterOS) accept() {
 	for {
 		c, err := r.listener.Accept()

@@ -125,6 +125,11 @@ func (k *check) openings(before []rule, wall rule, resolves bool) string {
 			k.say(topic, nas.LevelAdvice, mend{"/ip firewall filter move " + wall.row[".id"] + " destination=" + r.row[".id"]}, "connections that were open go on: the rule that lets them pass comes first")
 		}
 	}
+	for _, r := range before {
+		if r.row["action"] == "accept" && !r.walled && r.any("protocol", "dst-port", "src-address", "dst-address", "dst-address-list", "connection-state", "connection-nat-state", "out-interface", "out-interface-list") {
+			k.say(topic, nas.LevelWrong, mend{"/ip firewall filter move " + wall.row[".id"] + " destination=" + r.row[".id"]}, "a rule before the wall lets everybody pass: a walled subscriber has the Internet")
+		}
+	}
 	if list, except := strings.CutPrefix(wall.row["dst-address-list"], "!"); except {
 		return list
 	}
@@ -162,7 +167,7 @@ func (k *check) hosts(lists []row, open string) {
 	if len(missing) > 0 {
 		var commands mend
 		for _, h := range missing {
-			commands = append(commands, fmt.Sprintf("/ip firewall address-list add list=%s address=%s", value(open), h))
+			commands = append(commands, fmt.Sprintf("/ip firewall address-list add list=%s address=%s", value(open), value(h)))
 		}
 		k.say(topic, nas.LevelWrong, commands, "%s cannot be reached: not in the address list %q", strings.Join(missing, ", "), open)
 	} else if len(k.reachable()) > 0 {

@@ -89,6 +89,11 @@ func TestMisbehaviourIsBounded(t *testing.T) {
 			if took := time.Since(began); took > 8*time.Second {
 				t.Errorf("that took %s", took)
 			}
+			for deadline := time.Now().Add(10 * time.Second); w.api.Open() > 0; time.Sleep(5 * time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("%d connections are still open", w.api.Open())
+				}
+			}
 			w.api.SetQuirks(nastest.RouterOSQuirks{})
 			if _, err := c.Facts(context.Background(), w.device.API); err != nil {
 				t.Errorf("afterwards: %v", err)

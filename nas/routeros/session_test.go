@@ -118,6 +118,16 @@ func TestApply(t *testing.T) {
 	}
 }
 
+// Where a queue cannot be put before the session's own, nothing is left of it.
+func TestRaiseLeavesNothingBehind(t *testing.T) {
+	w := newWorld(t, false, nastest.RouterOSQuirks{QueueLast: true})
+	line, s := w.login("ana@isp")
+	err := w.client().Raise(context.Background(), w.device.API, s, contracts.Profile{DownBps: 60e6, UpBps: 20e6})
+	if !errors.Is(err, errNotRaised) || !line.Online() || len(w.api.Items("/queue/simple")) != 1 {
+		t.Fatalf("%v; online %t, queues %v", err, line.Online(), w.api.Items("/queue/simple"))
+	}
+}
+
 // A session is raised twice; what sessions that ended left behind goes.
 func TestRaiseAgain(t *testing.T) {
 	w := newWorld(t, false, nastest.RouterOSQuirks{})
