@@ -79,8 +79,11 @@ func (l *lane) claim(ctx context.Context, dev *nas.Device) bool {
 // unclaimed is what to claim: whatever restores service and is not claimed; else, when nothing is, as much of the rest as
 // about a second's commands.
 func (l *lane) unclaimed(dev *nas.Device) (asked []*session) {
-	for _, s := range l.first.waiting {
-		if !l.r.claimed(s) && len(asked) < claimMost {
+	for s := range l.first.all() {
+		if len(asked) == claimMost {
+			break
+		}
+		if !l.r.claimed(s) {
 			asked = append(asked, s)
 		}
 	}
@@ -107,15 +110,15 @@ func (l *lane) unclaimed(dev *nas.Device) (asked []*session) {
 // next is the session whose turn it is; nil when none waits that may be commanded.
 func (l *lane) next(dev *nas.Device) *session {
 	if l.r.cfg.Claims == nil || !l.r.canTell(dev) {
-		if len(l.first.waiting) > 0 {
-			return l.first.waiting[0]
+		if s := l.first.front(); s != nil {
+			return s
 		}
 		if n := len(l.rest.waiting); n > 0 && !l.paused {
 			return l.rest.waiting[rand.IntN(n)]
 		}
 		return nil
 	}
-	for _, s := range l.first.waiting {
+	for s := range l.first.all() {
 		if l.r.claimed(s) {
 			return s
 		}

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
 	"layeh.com/radius"
 	"layeh.com/radius/rfc2865"
 
@@ -18,8 +17,7 @@ import (
 )
 
 // lane is one device's commands: who is next, how fast, and the socket. What is queued is sessions, not commands: the
-// command follows from what the session should have when its turn comes. The Reconciler's lock guards all but limiter,
-// peer and counts, which are the lane's own goroutine's.
+// command follows from what the session should have when its turn comes. The Reconciler's lock guards all but peer and counts, which are the lane's own goroutine's.
 type lane struct {
 	r      *Reconciler
 	id     nas.DeviceID
@@ -40,16 +38,19 @@ type lane struct {
 	denied   map[string]struct{} // ids of sessions that it said it does not have
 	calls    chan struct{}       // of its API, under way
 
-	limiter *rate.Limiter
-	peer    *peer
+	pace *pace
+	peer *peer
 }
 
-// queue holds sessions, each knowing its place. Taking from the front of a long first queue moves the others, which is
-// cheap at the lengths that restoring reaches.
-type queue struct{ waiting []*session }
-
 func newLane(r *Reconciler, id nas.DeviceID) *lane {
-	return &lane{r: r, id: id, wake: make(chan struct{}, 1), calls: make(chan struct{}, apiCalls), limiter: rate.NewLimiter(1, 1)}
+	l := &lane{r: r, id: id, wake: make(chan struct{}, 1), calls: make(chan struct{}, apiCalls)}
+	l.pace = &pace{restores: func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return l.first.len() > 0
+	}}
+	l.pace.set(1)
+	return l
 }
 
 // put queues a session, or moves it to the other queue.
@@ -62,9 +63,15 @@ func (l *lane) put(s *session, first bool) {
 		return
 	}
 	l.drop(s)
-	s.line, s.place = q, len(q.waiting)
-	q.waiting = append(q.waiting, s)
+	q.put(s)
 	l.wakeUp()
+}
+
+// drop takes a session out of its queue.
+func (l *lane) drop(s *session) {
+	if s.line != nil {
+		s.line.drop(s, s.line == &l.first)
+	}
 }
 
 func (l *lane) wakeUp() {
@@ -72,27 +79,6 @@ func (l *lane) wakeUp() {
 	case l.wake <- struct{}{}:
 	default:
 	}
-}
-
-// drop takes a session out of its queue.
-func (l *lane) drop(s *session) {
-	q := s.line
-	if q == nil {
-		return
-	}
-	last := len(q.waiting) - 1
-	if q == &l.first {
-		copy(q.waiting[s.place:], q.waiting[s.place+1:])
-		for i := s.place; i < last; i++ {
-			q.waiting[i].place = i
-		}
-	} else {
-		q.waiting[s.place] = q.waiting[last]
-		q.waiting[s.place].place = s.place
-	}
-	q.waiting[last] = nil
-	q.waiting = q.waiting[:last]
-	s.line, s.place = nil, -1
 }
 
 // tally is the device's metrics, under its present name.
@@ -138,14 +124,14 @@ func (l *lane) run(ctx context.Context) {
 		dev, ok := l.r.cfg.Device(l.id)
 		if !ok {
 			dev = nil
-		} else if limit := rate.Limit(float64(max(dev.CommandsPerSecond, 1)) * l.r.share()); limit != l.limiter.Limit() {
-			l.limiter.SetLimit(limit)
+		} else {
+			l.pace.set(float64(max(dev.CommandsPerSecond, 1)) * l.r.share())
 		}
 		if ok && l.r.canTell(dev) && !l.claim(ctx, dev) {
 			<-room
 			continue
 		}
-		if ok && l.r.canTell(dev) && l.limiter.Wait(ctx) != nil {
+		if ok && l.r.canTell(dev) && l.pace.wait(ctx, true) != nil {
 			return
 		}
 		job := l.take(dev)
@@ -158,7 +144,7 @@ func (l *lane) run(ctx context.Context) {
 				l.peer.close()
 			}
 			var err error
-			if l.peer, err = dial(dev.CoA); err != nil {
+			if l.peer, err = dial(dev.CoA, l.pace); err != nil {
 				l.r.cfg.Log.Error().Err(err).Str("device", dev.Name).Msg("no socket for commands")
 				l.r.complete(job, answer{}, 0, err)
 				<-room
@@ -188,13 +174,14 @@ func (l *lane) send(ctx context.Context, j *job, dev *nas.Device, p *peer) (answ
 	if j.rec.Method == nas.ViaAPI {
 		return l.callAPI(ctx, j, dev)
 	}
-	return p.exchangeUnder(ctx, j.code, j.packets, dev, l.r.cfg.Retry)
+	return p.exchangeUnder(ctx, &sending{code: j.code, packets: j.packets, retry: l.r.cfg.Retry, leave: true,
+		late: func(a answer, last bool) { l.r.answeredLate(j, a, last) }}, dev)
 }
 
 func (l *lane) waiting() bool {
 	l.r.mu.Lock()
 	defer l.r.mu.Unlock()
-	return len(l.first.waiting) > 0 || len(l.rest.waiting) > 0 && !l.paused
+	return l.first.len() > 0 || l.rest.len() > 0 && !l.paused
 }
 
 // job is a command about to be sent.

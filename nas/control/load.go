@@ -19,7 +19,7 @@ func (r *Reconciler) Loads() []nas.DeviceLoad {
 	out := make([]nas.DeviceLoad, 0, len(r.lanes))
 	for id, l := range r.lanes {
 		out = append(out, nas.DeviceLoad{Device: id, Differences: l.differing, GivenUp: l.differing - l.pending,
-			Restoring: len(l.first.waiting), Waiting: len(l.rest.waiting), InFlight: int(l.flying.Load()), Paused: r.isPaused(id)})
+			Restoring: l.first.len(), Waiting: l.rest.len(), InFlight: int(l.flying.Load()), Paused: r.isPaused(id)})
 	}
 	return out
 }

@@ -56,6 +56,7 @@ const (
 	resultACK         = "ack"
 	resultNAK         = "nak"
 	resultTimeout     = "timeout"
+	resultLate        = "late"        // answered after the timeout
 	resultUnreachable = "unreachable" // the device has no address for commands
 	resultUnsayable   = "unsayable"   // the dialect cannot carry the service
 )

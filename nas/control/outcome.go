@@ -88,6 +88,12 @@ func (r *Reconciler) acked(j *job) {
 	if !j.since.IsZero() {
 		r.metrics.changeToACK.Observe(time.Since(j.since).Seconds())
 	}
+	r.obeyed(j)
+}
+
+// obeyed takes a command for done, and begins to look for evidence.
+func (r *Reconciler) obeyed(j *job) {
+	s := j.s
 	s.backoff, s.retryAt = 0, time.Time{}
 	s.lane.knows(j.named)
 	s.trial = &trial{rec: j.rec, order: j.order, want: j.want, had: j.had, at: r.cfg.Now(), until: time.Now().Add(trialFor), class: j.class}
@@ -164,6 +170,39 @@ func (r *Reconciler) timedOut(j *job) {
 		s.trial = &trial{rec: j.rec, order: j.order, want: j.want, had: j.had, at: r.cfg.Now()}
 	}
 	r.escalate(j, "no answer to the "+string(j.rec.Method))
+}
+
+// answeredLate records an answer that came after a command was given up. Where nothing was told since, it also counts; last
+// says that it is to the last of the command's packets.
+func (r *Reconciler) answeredLate(j *job, a answer, last bool) {
+	if r.late(j, a, last) {
+		r.cfg.SetApplied(j.rec.Session, j.want.Digest())
+	}
+}
+
+func (r *Reconciler) late(j *job, a answer, last bool) (applied bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := j.s
+	s.lane.tally().commands.WithLabelValues(string(j.rec.Method), resultLate).Inc()
+	rec := j.rec
+	if t := s.trial; t != nil && t.rec.ID == rec.ID {
+		rec = t.rec
+	}
+	rec.Reason += "; answered after it was given up"
+	rec.AnsweredAt, rec.Answer, rec.ErrorCause = r.cfg.Now(), nas.Naked, a.cause
+	if a.ack && last {
+		rec.Answer = nas.Acked
+	}
+	j.rec = rec
+	if s.gone || s.busy || s.last != rec.ID || !a.ack || !last || j.probe {
+		r.cfg.Record(rec)
+		return false
+	}
+	r.obeyed(j)
+	r.cfg.Record(rec)
+	r.settle(s)
+	return !j.ends()
 }
 
 // apiFailed is the end of what can be tried.

@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"time"
-
-	"layeh.com/radius"
 
 	"enlace/nas"
 )
@@ -14,7 +11,7 @@ import (
 // exchangeUnder is exchangeAll with a device that may be about to get another secret. Commands are signed with Secret, and
 // when nothing answers, with OlderSecret while that is accepted too: a device which has the other of the two is as silent as
 // one that is away (RFC 5176, section 2.3). The one that was answered last goes first.
-func (p *peer) exchangeUnder(ctx context.Context, code radius.Code, packets []radius.Attributes, dev *nas.Device, retry []time.Duration) (answer, int, error) {
+func (p *peer) exchangeUnder(ctx context.Context, s *sending, dev *nas.Device) (answer, int, error) {
 	secrets := [][]byte{dev.Secret}
 	if dev.OlderSecret != nil {
 		secrets = append(secrets, dev.OlderSecret)
@@ -24,7 +21,7 @@ func (p *peer) exchangeUnder(ctx context.Context, code radius.Code, packets []ra
 	}
 	sent := 0
 	for i, secret := range secrets {
-		a, n, err := p.exchangeAll(ctx, code, packets, secret, retry)
+		a, n, err := p.exchangeAll(ctx, s, secret)
 		sent += n
 		if err == nil {
 			p.answered.Store(&secret)
