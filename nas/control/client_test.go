@@ -129,10 +129,8 @@ func TestALateAnswer(t *testing.T) {
 	var mu sync.Mutex
 	var told []answer
 	released := make(chan struct{})
-	var first []byte
 	d := listen(t, func(n int, wire []byte) []byte {
 		if n == 1 {
-			first = wire
 			return nil
 		}
 		return respond(t, wire, radius.CodeCoAACK, 0, true)
@@ -155,7 +153,7 @@ func TestALateAnswer(t *testing.T) {
 		t.Fatalf("%+v, %v", a, err)
 	}
 	for range 3 { // from the device's own address
-		_, _ = d.conn.WriteToUDPAddrPort(respond(t, first, radius.CodeCoANAK, 506, true), p.conn.LocalAddr().(*net.UDPAddr).AddrPort())
+		_, _ = d.conn.WriteToUDPAddrPort(respond(t, d.datagrams()[0], radius.CodeCoANAK, 506, true), p.conn.LocalAddr().(*net.UDPAddr).AddrPort())
 	}
 	select {
 	case <-released:

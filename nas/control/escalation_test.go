@@ -113,6 +113,12 @@ func (w *world) says(s *nastest.Session, later time.Duration, down, up uint64, c
 	w.rec.SessionSeen(seen, said)
 }
 
+// settled waits until it is known what every session should have, and has it.
+func (w *world) settled() {
+	w.t.Helper()
+	w.eventually(func() bool { return w.rec.Differences() == 0 }, func() string { return "differences are left" })
+}
+
 const octets = 5 * 60 / 8 // of one bit/s in five minutes
 
 // What traffic proves of rates that were acknowledged.
@@ -136,6 +142,7 @@ func TestTrafficIsEvidence(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, "standard")
 			s := w.login("ana", c.from)
+			w.settled()
 			w.give("ana", c.to)
 			w.has(s, c.to)
 			w.recordedAs("ana", "coa ack")
@@ -161,6 +168,7 @@ func TestTrafficIsEvidence(t *testing.T) {
 func TestTrafficOfAMomentIsNoEvidence(t *testing.T) {
 	w := newWorld(t, "standard")
 	s := w.login("ana", full)
+	w.settled()
 	w.give("ana", reduced)
 	w.recordedAs("ana", "coa ack")
 	w.says(s, 10*time.Second, 0, 0, 0)
