@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -213,4 +214,68 @@ func TestImportOfPPPSecrets(t *testing.T) {
 
 func itoa(n uint16) string {
 	return netip.AddrPortFrom(netip.IPv4Unspecified(), n).String()[len("0.0.0.0:"):]
+}
+
+// A router that answers no command is told by its API: a block ends the session, a faster plan is given to it as it is.
+func TestLastResort(t *testing.T) {
+	p := start(t, storyClock)
+	r := newRouter(p, nastest.RouterOSQuirks{})
+	r.api.Fill("/ppp/profile", nastest.Item{"name": "fibra-50", "rate-limit": "10M/50M"}, nastest.Item{"name": "fibra-500", "rate-limit": "250M/500M"})
+	r.api.Fill("/ppp/secret", nastest.Item{"name": "ana@isp", "password": "pw-ana", "service": "pppoe", "profile": "fibra-50", "disabled": "false"},
+		nastest.Item{"name": "bia@isp", "password": "pw-bia", "service": "pppoe", "profile": "fibra-500", "disabled": "false"})
+	if code, out, errOut := r.tool("import", "routeros", "bras-1", "--create-plans"); code != 0 {
+		t.Fatalf("status %d\n%s%s", code, out, errOut)
+	}
+	store := &contractspg.Store{Pool: r.pool, Sealer: r.seal}
+	id, _, err := store.FindLogin(context.Background(), "ana@isp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	contract := fmt.Sprintf("/api/v1/contracts/%d/acts/", id)
+	var line *nastest.Session
+	login := func() {
+		p.eventually("ana logs in", func() (err error) {
+			line, err = r.nas.Login(context.Background(), "ana@isp", "pw-ana", nastest.PAP)
+			return err
+		})
+	}
+	login()
+	r.nas.SetQuirks(nastest.Quirks{Deaf: true})
+
+	fast := 0.0
+	for _, plan := range p.api("GET", "/api/v1/plans", nil, 200)["items"].([]any) {
+		if plan := plan.(map[string]any); plan["name"] == "fibra-500" {
+			fast = plan["id"].(float64)
+		}
+	}
+	told := func(what string, done func() bool, want string) {
+		t.Helper()
+		p.eventually(what, func() error {
+			if !done() {
+				return fmt.Errorf("online %t, rates %+v", line.Online(), line.Rates())
+			}
+			commands, err := r.devices().CommandsOf(context.Background(), "ana@isp", 0)
+			if err != nil {
+				return err
+			}
+			if !slices.ContainsFunc(commands, func(c nas.CommandRecord) bool {
+				return c.Method == nas.ViaAPI && c.Answer == nas.Acked && c.Want == want
+			}) {
+				return fmt.Errorf("commands %+v", commands)
+			}
+			return nil
+		})
+	}
+	p.api("POST", contract+"plan-change", object{"plan_id": fast}, 200)
+	told("the rates rise as the session is", func() bool {
+		return line.Online() && line.Rates() == contracts.Profile{DownBps: 500e6, UpBps: 250e6}
+	}, "FULL 500M/250M")
+
+	p.api("POST", contract+"manual-block", object{"reason": "story"}, 200)
+	told("the session is ended", func() bool { return !line.Online() }, "WALLED 1M/1M")
+	for _, q := range r.api.Items("/queue/simple") {
+		if q["comment"] == "enlace" {
+			t.Errorf("a queue is left: %v", q)
+		}
+	}
 }
