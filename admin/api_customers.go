@@ -152,6 +152,17 @@ func (s *server) plansAPI(a huma.API) {
 		ID   int64 `path:"id" minimum:"1"`
 		Body planFieldsJSON
 	}
+	operation(s, a, "POST", "/plans/{id}/impact", "plan-impact", "What a new version of a plan would change at once; nothing is saved", func(ctx context.Context, in *update) (*body[impactJSON], error) {
+		p, err := in.Body.plan(contracts.PlanID(in.ID))
+		if err == nil {
+			err = p.Validate()
+		}
+		if err != nil {
+			return nil, err
+		}
+		v, err := s.impactOf(ctx, p, s.Now())
+		return reply(impactJSONOf(v)), err
+	})
 	operation(s, a, "PUT", "/plans/{id}", "update-plan", "A new version of a plan, from now on", func(ctx context.Context, in *update) (*body[planJSON], error) {
 		p, err := in.Body.plan(contracts.PlanID(in.ID))
 		if err == nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"enlace/contracts"
+	"enlace/nas"
 )
 
 // TestPanelInABrowser signs in with a real browser, releases a blocked subscriber through the form, and looks at every
@@ -111,6 +112,23 @@ func TestPanelInABrowser(t *testing.T) {
 	if len(h.cut) != 1 {
 		t.Error("the session was not cut")
 	}
+	// What new rates of a plan change is said before they are saved.
+	h.network.would = func(pl contracts.Plan) map[nas.DeviceID]int {
+		if pl.Full.DownBps == 500e6 {
+			return nil
+		}
+		return map[nas.DeviceID]int{1: 45_000, 2: 20}
+	}
+	do(chromedp.Navigate(h.server.URL+"/plans/1"), chromedp.Clear("#f-down_bps"), chromedp.SendKeys("#f-down_bps", "600M"), chromedp.Click(".form-acts button.primary"), chromedp.WaitVisible("#impact"))
+	shot("plan-impact")
+	do(chromedp.Click(".form-acts button.primary"), chromedp.WaitVisible("#network"), chromedp.WaitVisible(".banner.good"))
+	// The network is paused once that is confirmed, and what waits is seen without a click.
+	do(chromedp.Click(".heading-acts button"), chromedp.WaitVisible("dialog[open]"), chromedp.Click("dialog button.danger"), chromedp.WaitVisible("#network .banner.warn"))
+	shot("network-paused")
+	h.network.mu.Lock()
+	h.network.waves = nil
+	h.network.mu.Unlock()
+	do(chromedp.WaitNotPresent("#wave-2"))
 	// A public address without its port: all that shared it.
 	do(chromedp.Navigate(h.server.URL+"/connections"), chromedp.SendKeys("#f-address", "203.0.113.7"), chromedp.SendKeys("#by-address input[name=reason]", "Oficio 77/2026"))
 	if _, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.querySelector("#f-at").value = "2026-03-18T09:30:00"`)); err != nil {

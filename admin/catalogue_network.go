@@ -66,6 +66,10 @@ var portugueseNetwork = map[string]string{
 	"No command is like that.": "Nenhum comando assim.", "Older ones": "Mais antigos", "Every answer": "Qualquer resposta", "Every command": "Qualquer comando",
 	"Acknowledged (ACK)": "Aceitos (ACK)", "CoA": "CoA", "API": "API",
 
+	"This changes %s open sessions and takes about %s at the rates of the access servers. Nothing is saved yet.": "Isto muda %s sessões abertas e leva cerca de %s no ritmo dos concentradores. Nada foi salvo ainda.",
+	"Takes": "Leva", "at the next login": "no próximo login", "Save and change the sessions": "Salvar e mudar as sessões",
+	"Saved. %s open sessions are brought to the new rates: this page shows how far that is.": "Salvo. %s sessões abertas estão passando às novas velocidades: esta página mostra o andamento.",
+
 	"Until it is dropped, requests and commands work with either.": "Até ser descartado, requisições e comandos funcionam com qualquer um dos dois.",
 	"Drop the older secret": "Descartar o segredo antigo", "The older secret is accepted no longer.": "O segredo antigo não é mais aceito.",
 	"Drop the older secret of %s? Packets made with it are no longer answered.":                                                                                                     "Descartar o segredo antigo de %s? Pacotes feitos com ele deixam de ser respondidos.",

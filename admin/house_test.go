@@ -175,6 +175,16 @@ type network struct {
 	mu    sync.Mutex
 	loads []nas.DeviceLoad
 	waves []nas.Wave
+	would func(contracts.Plan) map[nas.DeviceID]int
+}
+
+func (n *network) WouldChange(pl contracts.Plan, _ time.Time) map[nas.DeviceID]int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.would == nil {
+		return nil
+	}
+	return n.would(pl)
 }
 
 func (n *network) Loads() []nas.DeviceLoad {

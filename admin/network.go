@@ -222,9 +222,9 @@ func (s *server) setPause(w http.ResponseWriter, r *http.Request, p *page, set f
 	return s.thenBack(w, r, p, set(r.Context(), p.actor(), p.now, nas.DeviceID(device)), p.T(done), back)
 }
 
-// soon is how long something will take, for people: in whole minutes where seconds say nothing.
+// soon is how long something will take, for people.
 func (p *page) soon(d time.Duration) string {
-	if d <= 0 {
+	if d < time.Second {
 		return p.T("a moment")
 	}
 	return duration(d)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"enlace/admin"
+	"enlace/contracts"
 	"enlace/nas"
 )
 
@@ -194,4 +195,63 @@ func TestNetworkAPI(t *testing.T) {
 	}
 	c.want(422, "GET", "/api/v1/network/commands?answer=odd", "")
 	c.want(422, "GET", "/api/v1/network/commands?after=odd", "")
+}
+
+// TestPlanImpact: before rates are saved the panel says what that changes; what was shown is what is saved.
+func TestPlanImpact(t *testing.T) {
+	h := open(t)
+	h.furnish()
+	h.signIn()
+	h.network.would = func(pl contracts.Plan) map[nas.DeviceID]int {
+		if pl.ID != h.plans[0] || pl.Full.DownBps == 500e6 {
+			return nil
+		}
+		return map[nas.DeviceID]int{1: 45_000, 2: 20}
+	}
+	rate := func() uint64 {
+		plans, err := h.contracts.Plans(h.ctx, h.clock())
+		h.must(err)
+		return plans[0].Full.DownBps
+	}
+	fields := url.Values{"name": {"Fibra 500"}, "price": {"99.90"}, "down_bps": {"600M"}, "up_bps": {"300M"}, "reduced_percent": {"10"}}
+	status, body, _ := h.post("/plans/1", fields)
+	text := words(body)
+	for _, want := range []string{"This changes 45,020 open sessions and takes about 15 min at the rates of the access servers. Nothing is saved yet.", "bras-centro\n45,000\n50\n/s\n15 min", "bras-norte\n20\n50\n/s\na moment", "Save and change the sessions"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("before it is saved, the page with status %d does not say %q:\n%s", status, want, text)
+		}
+	}
+	if rate() != 500e6 {
+		t.Error("what was only shown is saved")
+	}
+	seal := regexp.MustCompile(`name="confirmed" value="([0-9a-f]{32})"`).FindStringSubmatch(body)
+	if seal == nil {
+		t.Fatal("there is nothing to confirm")
+	}
+	fields.Set("confirmed", seal[1])
+	fields.Set("down_bps", "700M")
+	if status, body, _ := h.post("/plans/1", fields); status != 200 || !strings.Contains(body, `id="impact"`) || rate() != 500e6 {
+		t.Errorf("a version that was not shown is answered %d, and the rate is %d", status, rate())
+	}
+	fields.Set("down_bps", "600M")
+	if status, _, to := h.post("/plans/1", fields); status != 303 || to != "/network" || rate() != 600e6 {
+		t.Errorf("confirmed, it answers %d to %q, and the rate is %d", status, to, rate())
+	}
+	if _, body, _ := h.get("/network"); !strings.Contains(words(body), "Saved. 45,020 open sessions are brought to the new rates") {
+		t.Error("the page that follows does not say what was saved")
+	}
+	fields = url.Values{"name": {"Fibra 500"}, "price": {"109.90"}, "down_bps": {"500M"}, "up_bps": {"250M"}, "reduced_percent": {"10"}}
+	if status, _, to := h.post("/plans/1", fields); status != 303 || to != "/plans" || rate() != 500e6 {
+		t.Errorf("a change that changes no session answers %d to %q", status, to)
+	}
+	fields.Set("down_bps", "1")
+	if status, body, _ := h.post("/plans/1", fields); status != 422 || !strings.Contains(body, "banner danger") && !strings.Contains(body, "field-error") {
+		t.Errorf("rates that cannot be answer %d", status)
+	}
+	c := h.caller()
+	v := c.want(200, "POST", "/api/v1/plans/1/impact", `{"name":"Fibra 500","price":"99.90","full":{"down_bps":600000000,"up_bps":300000000}}`)
+	if at2[float64](v, "sessions") != 45_020 || at2[float64](v, "takes_seconds") != 900 || at2[string](v, "devices", 0, "device") != "bras-centro" {
+		t.Errorf("the API says %v", v)
+	}
+	c.want(422, "POST", "/api/v1/plans/1/impact", `{"name":"Fibra 500","price":"99.90","full":{"down_bps":1,"up_bps":1}}`)
 }

@@ -22,7 +22,7 @@ func (s *server) plansPage(w http.ResponseWriter, r *http.Request, p *page) erro
 
 func (s *server) newPlanPage(w http.ResponseWriter, r *http.Request, p *page) error {
 	f := &form{values: map[string]string{"reduced_percent": "10"}}
-	return show(w, r, http.StatusOK, planForm(p, f, 0))
+	return show(w, r, http.StatusOK, planForm(p, f, 0, planImpact{}))
 }
 
 func planOf(f *form, id contracts.PlanID) contracts.Plan {
@@ -57,7 +57,7 @@ func (s *server) createPlan(w http.ResponseWriter, r *http.Request, p *page) err
 		err = s.Contracts.CreatePlan(r.Context(), p.actor(), p.now, &pl)
 	}
 	if f.wrong(err) {
-		return show(w, r, http.StatusUnprocessableEntity, planForm(p, f, 0))
+		return show(w, r, http.StatusUnprocessableEntity, planForm(p, f, 0, planImpact{}))
 	}
 	return s.saved(w, r, p, err, "/plans")
 }
@@ -84,24 +84,5 @@ func (s *server) planPage(w http.ResponseWriter, r *http.Request, p *page) error
 	if err != nil {
 		return err
 	}
-	return show(w, r, http.StatusOK, planForm(p, formOfPlan(&pl), number))
-}
-
-func (s *server) updatePlan(w http.ResponseWriter, r *http.Request, p *page) error {
-	number, err := id[contracts.PlanID](r, "id")
-	if err != nil {
-		return err
-	}
-	f, err := formOf(r)
-	if err != nil {
-		return err
-	}
-	pl := planOf(f, number)
-	if f.err == nil {
-		err = s.Contracts.UpdatePlan(r.Context(), p.actor(), p.now, &pl)
-	}
-	if f.wrong(err) {
-		return show(w, r, http.StatusUnprocessableEntity, planForm(p, f, number))
-	}
-	return s.saved(w, r, p, err, "/plans")
+	return show(w, r, http.StatusOK, planForm(p, formOfPlan(&pl), number, planImpact{}))
 }

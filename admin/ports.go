@@ -114,6 +114,9 @@ type Network interface {
 	Loads() []nas.DeviceLoad
 	// Waves are the mass changes since the node's start, newest first.
 	Waves() []nas.Wave
+	// WouldChange counts by device the open sessions that would be brought to another service if that version of a plan
+	// held at now.
+	WouldChange(pl contracts.Plan, now time.Time) map[nas.DeviceID]int
 }
 
 // Refusals remembers logins that were refused; "" asks for every login's.

@@ -65,8 +65,14 @@ func newUsage(directory *radius.Directory, now func() time.Time, log zerolog.Log
 
 // profiles are what the door needs of plans.
 func (u *usage) profiles(plans []contracts.Plan) map[contracts.PlanID]radius.PlanProfile {
-	out := make(map[contracts.PlanID]radius.PlanProfile, len(plans))
-	asking := map[contracts.PlanID]bool{}
+	out, asking := profilesOf(plans)
+	u.plans.Store(&asking)
+	return out
+}
+
+// profilesOf plans, and which of them ask for usage or the time of day.
+func profilesOf(plans []contracts.Plan) (out map[contracts.PlanID]radius.PlanProfile, asking map[contracts.PlanID]bool) {
+	out, asking = make(map[contracts.PlanID]radius.PlanProfile, len(plans)), map[contracts.PlanID]bool{}
 	for i := range plans {
 		p := &plans[i]
 		profile := radius.PlanProfile{Name: p.Name, Full: p.Full, Reduced: p.ReducedProfile()}
@@ -75,8 +81,7 @@ func (u *usage) profiles(plans []contracts.Plan) map[contracts.PlanID]radius.Pla
 		}
 		out[p.ID] = profile
 	}
-	u.plans.Store(&asking)
-	return out
+	return out, asking
 }
 
 // meter of a contract; the zero Meter where none of its plans asks for one.
