@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -69,13 +70,17 @@ func acts() []*act {
 		{vendor: "mikrotik", title: "as it is"},
 		{vendor: "mikrotik", title: "a release that refuses Rate-Limit in a CoA-Request", quirks: ignores(overdue, 14988, 8)},
 		{vendor: "huawei", title: "as it is"},
+		{vendor: "huawei", title: "does not know the rates in a CoA-Request, and acknowledges it", quirks: from(overdue, nastest.Quirks{
+			Unknown: []nastest.Attribute{{Vendor: 2011, Number: 2}, {Vendor: 2011, Number: 3}, {Vendor: 2011, Number: 5}, {Vendor: 2011, Number: 6}}})},
 		{vendor: "cisco", title: "as it is"},
 		{vendor: "cisco", title: "may not change a session by CoA", quirks: from(overdue, nastest.Quirks{RefuseCoA: 501})},
 		{vendor: "cisco-xr", title: "as it is"},
 		{vendor: "cisco-xr", title: "reboots at the command, with Accounting-On", quirks: from(overdue, nastest.Quirks{Reboot: nastest.RebootLoud})},
 		{vendor: "nokia", title: "as it is"},
+		{vendor: "nokia", title: "passes over overrides of QoS", quirks: ignores(overdue, 6527, 126)},
 		{vendor: "zte", title: "as it is"},
 		{vendor: "accel-ppp", title: "as it is"},
+		{vendor: "accel-ppp", title: "its shaper does not take the speed of a CoA-Request", quirks: ignores(overdue, 0, 11)},
 		{vendor: "vyos", title: "as it is"},
 		{vendor: "vyos", title: "a commit restarts it at the command", quirks: from(wall, nastest.Quirks{Reboot: nastest.RebootLoud})},
 		{vendor: "ubiquiti", title: "as it is"},
@@ -301,6 +306,9 @@ func (s *story) commands() map[int64][]toldCommand {
 	return out
 }
 
+// measured is a rate that was measured, which is never twice the same.
+var measured = regexp.MustCompile(`\b\d+[kMG]? (down|up)\b`)
+
 // tell writes an act for people: at each stage what was commanded, and what she had in the end.
 func (a *act) tell(commands []toldCommand) string {
 	var b strings.Builder
@@ -312,7 +320,7 @@ func (a *act) tell(commands []toldCommand) string {
 			if c.at.Before(local(st.at).Add(-time.Second)) || i+1 < len(stages) && !c.at.Before(local(stages[i+1].at).Add(-time.Second)) {
 				continue
 			}
-			line := fmt.Sprintf("    %s, %s: %s", c.want, c.reason, c.method+" "+c.answer)
+			line := fmt.Sprintf("    %s, %s: %s", c.want, measured.ReplaceAllString(c.reason, "N $1"), c.method+" "+c.answer)
 			if c.cause != 0 {
 				line += fmt.Sprintf(" %d", c.cause)
 			}

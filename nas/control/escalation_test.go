@@ -164,6 +164,39 @@ func TestTrafficIsEvidence(t *testing.T) {
 	}
 }
 
+// Who pays must not stay slow behind an acknowledgement: at the older rate twice in a row is that rate still.
+func TestTrafficAtTheOlderRateIsEvidence(t *testing.T) {
+	little := service(full.Outcome, 600e6, 300e6)
+	for _, c := range []struct {
+		name       string
+		from, to   nas.Service
+		seen       []uint64 // bit/s down, from one record to the next
+		recordedAs []string
+	}{
+		{"twice", walled, full, []uint64{1e6, 1e6}, []string{"coa ack ignored", "disconnect ack stop"}},
+		{"once", walled, full, []uint64{1e6}, []string{"coa ack interim"}},
+		{"not in a row", walled, full, []uint64{1e6, 1e3, 1e6}, []string{"coa ack interim"}},
+		{"then fast", walled, full, []uint64{1e6, 90e6}, []string{"coa ack traffic"}},
+		{"slower than that", reduced, full, []uint64{30e6, 30e6, 30e6}, []string{"coa ack interim"}},
+		{"where little was added", full, little, []uint64{500e6, 500e6, 500e6}, []string{"coa ack interim"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, "standard")
+			s := w.login("ana", c.from)
+			w.give("ana", c.to)
+			w.recordedAs("ana", "coa ack")
+			total := uint64(0)
+			w.says(s, 2*time.Minute, total, 0, 0)
+			for _, bps := range c.seen {
+				total += bps * octets
+				w.says(s, 5*time.Minute, total, 0, 0)
+			}
+			w.recordedAs("ana", c.recordedAs...)
+			w.has(s, c.to)
+		})
+	}
+}
+
 // What was heard in haste proves nothing: shorter than a minute, or with counters that had begun before the change.
 func TestTrafficOfAMomentIsNoEvidence(t *testing.T) {
 	w := newWorld(t, "standard")

@@ -18,6 +18,7 @@ type trial struct {
 	at    time.Time   // the clock's, when it was answered
 	until time.Time   // real clock: evidence is no longer looked for
 	base  nas.Report  // counters since then are those of the new service; zero: none were heard yet
+	stuck int         // times in a row that the subscriber was seen at the older, lower rate
 	class bool        // the command carried a Class that the device is known to give back
 }
 
@@ -27,6 +28,12 @@ const (
 	soundInterval = 60 // seconds of Acct-Session-Time
 	overshoot     = 1.25
 	trialFor      = 6 * time.Hour
+	// A subscriber who was given more and is seen stuckTimes in a row between ceiling and overshoot of what he had before,
+	// has that still. It is shown only where the new rate is stuckBelow times as much: then the one is not mistaken for use
+	// of the other.
+	ceiling    = 0.85
+	stuckTimes = 2
+	stuckBelow = 1.5
 	// countersLag is how far behind a device's counters may be: large ones read their hardware once in a while.
 	countersLag = time.Minute
 )
@@ -99,6 +106,9 @@ func (r *Reconciler) weigh(s *session, t *trial, said nas.Report) string {
 	down, up := speed(t.base.Output, said.Output, seconds), speed(t.base.Input, said.Input, seconds)
 	t.base = said
 	from, want := t.from.Profile, t.want.Profile
+	stuck := func(seen, from, want uint64) bool {
+		return t.from.Outcome != 0 && float64(want) >= stuckBelow*float64(from) && float64(seen) >= ceiling*float64(from)
+	}
 	faster := func(seen, than uint64) bool { return than > 0 && float64(seen) > overshoot*float64(than) }
 	lowered := func(from, want uint64) bool { return t.from.Outcome == 0 || want < from }
 	switch {
@@ -108,8 +118,14 @@ func (r *Reconciler) weigh(s *session, t *trial, said nas.Report) string {
 		return fmt.Sprintf("%s up were seen, %s were ordered", about(up), nas.Rate(want.UpBps))
 	case t.from.Outcome != 0 && (want.DownBps > from.DownBps && faster(down, from.DownBps) || want.UpBps > from.UpBps && faster(up, from.UpBps)):
 		r.proved(s, nas.EvidenceTraffic)
+	case stuck(down, from.DownBps, want.DownBps), stuck(up, from.UpBps, want.UpBps):
+		if t.stuck++; t.stuck == stuckTimes {
+			return fmt.Sprintf("%s down and %s up were seen again and again, as before", about(down), about(up))
+		}
 	case time.Now().After(t.until):
 		s.trial = nil
+	default:
+		t.stuck = 0
 	}
 	return ""
 }
