@@ -2,14 +2,20 @@ package routeros
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"testing"
 	"testing/iotest"
+	"time"
 
+	ros "github.com/go-routeros/routeros/v3"
 	"github.com/go-routeros/routeros/v3/proto"
+
+	"enlace/nas"
 )
 
 func nastestAddr(s string) netip.Addr { return netip.MustParseAddr(s) }
@@ -97,3 +103,39 @@ type chunks struct {
 }
 
 func (c chunks) Read(p []byte) (int, error) { return c.r.Read(p[:min(len(p), c.n)]) }
+
+func (stream) Write(p []byte) (int, error) { return len(p), nil }
+func (stream) SetDeadline(time.Time) error { return nil }
+func (stream) Close() error                { return nil }
+
+// FuzzReply: whatever a router answers, to a login or to a command, there is a reply or an error.
+func FuzzReply(f *testing.F) {
+	f.Add([]byte("\x05!done\x00\x03!re\x0a=name=bras\x00\x05!done\x00"))
+	f.Add([]byte("\x05!done\x0a=ret=00abc\x00\x05!trap\x0d=message=wrong\x00\x05!done\x00"))
+	f.Add([]byte("\x05!done\x00\x06!fatal\x03bye\x00"))
+	f.Add([]byte("\x05!done\x00\x06!empty\x00\x05!done\x08=ret=*1A\x00"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		c := &conn{guard: guarded(bytes.NewReader(in))}
+		c.guard.Conn = stream{Reader: bytes.NewReader(in)}
+		var err error
+		if c.api, err = ros.NewClient(c.guard); err != nil {
+			t.Fatal(err)
+		}
+		c.api.SetLogHandler(slog.DiscardHandler)
+		err = c.during(context.Background(), time.Minute, func() error { return c.api.LoginContext(context.Background(), "user", "password") })
+		for range 3 {
+			if err != nil {
+				break
+			}
+			var out reply
+			out, err = c.run(context.Background(), time.Minute, "/ppp/secret/print")
+			for _, r := range out.rows {
+				_ = secretOf(r)
+				_, _ = rates(r["rate-limit"])
+				_, _ = span(r["uptime"])
+				_ = same(r, nas.Session{Key: nas.SessionKey{ID: "81000000"}})
+			}
+		}
+		c.close()
+	})
+}
