@@ -146,7 +146,7 @@ func (l *lane) run(ctx context.Context) {
 			var err error
 			if l.peer, err = dial(dev.CoA, l.pace); err != nil {
 				l.r.cfg.Log.Error().Err(err).Str("device", dev.Name).Msg("no socket for commands")
-				l.r.complete(job, answer{}, 0, err)
+				l.r.finish(outcome{job: job, err: err})
 				<-room
 				continue
 			}
@@ -164,7 +164,7 @@ func (l *lane) run(ctx context.Context) {
 			}
 			l.r.metrics.inFlight.Dec()
 			l.flying.Add(-1)
-			l.r.complete(job, a, attempts, err)
+			l.r.finish(outcome{job, a, attempts, err})
 		})
 	}
 }

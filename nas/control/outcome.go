@@ -5,45 +5,116 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
+	"sync"
 	"time"
 
 	"enlace/nas"
 )
 
-// complete takes what became of a command.
-func (r *Reconciler) complete(j *job, a answer, attempts int, err error) {
-	ended := errors.Is(err, context.Canceled) || errors.Is(err, net.ErrClosed) // by us: shutdown, or the device's address changed
-	lost := err != nil && attempts > 0                                         // it may have been applied and the answer lost
-	partly := err == nil && !a.ack && a.step > 0                               // what the steps before did stays done
-	changed := !j.ends() && (err == nil && a.ack || (lost || partly) && !j.probe)
-	if changed {
-		r.keep(j, lost || partly)
+// outcome is what became of a command.
+type outcome struct {
+	job      *job
+	answer   answer
+	attempts int
+	err      error
+}
+
+// cut says that it was ended by us: shutdown, or the device's address changed.
+func (o *outcome) cut() bool {
+	return errors.Is(o.err, context.Canceled) || errors.Is(o.err, net.ErrClosed)
+}
+
+// unsure says that it may have been obeyed and the answer lost, or was obeyed in part: what steps before the one that was
+// refused have done stays done.
+func (o *outcome) unsure() bool {
+	return o.err != nil && o.attempts > 0 || o.err == nil && !o.answer.ack && o.answer.step > 0
+}
+
+// changed says that something else is, or may be, applied now.
+func (o *outcome) changed() bool {
+	return !o.job.ends() && (o.err == nil && o.answer.ack || o.unsure() && !o.job.probe)
+}
+
+func (o *outcome) gone() bool {
+	return o.err == nil && !o.answer.ack && remedyOf(o.answer.cause) == sessionGone
+}
+
+// outcomes are those that are not taken in yet. They are taken in some at a time, so that thousands of commands under way do
+// not stand in line for the Reconciler's lock.
+type outcomes struct {
+	mu   sync.Mutex
+	come []outcome
+	wake chan struct{}
+}
+
+// finish hands in what became of a command.
+func (r *Reconciler) finish(o outcome) {
+	r.outcomes.mu.Lock()
+	r.outcomes.come = append(r.outcomes.come, o)
+	r.outcomes.mu.Unlock()
+	select {
+	case r.outcomes.wake <- struct{}{}:
+	default:
 	}
-	if err == nil && !a.ack && remedyOf(a.cause) == sessionGone {
-		defer r.cfg.Gone(j.rec.Session, j.start) // after the lock is released
+}
+
+// complete takes outcomes in until stop is closed, and then what has come by then.
+func (r *Reconciler) complete(stop <-chan struct{}) {
+	for {
+		select {
+		case <-r.outcomes.wake:
+			r.takeIn()
+		case <-stop:
+			r.takeIn()
+			return
+		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
+}
+
+func (r *Reconciler) takeIn() {
+	r.outcomes.mu.Lock()
+	come := r.outcomes.come
+	r.outcomes.come = nil
+	r.outcomes.mu.Unlock()
+	for some := range slices.Chunk(come, batch) {
+		r.keep(some)
+		r.mu.Lock()
+		for i := range some {
+			r.completed(&some[i])
+		}
+		r.mu.Unlock()
+		for i := range some {
+			if o := &some[i]; o.gone() {
+				r.cfg.Gone(o.job.rec.Session, o.job.start)
+			}
+		}
+	}
+}
+
+// completed takes what became of a command.
+func (r *Reconciler) completed(o *outcome) {
+	j, a, err := o.job, o.answer, o.err
 	s := j.s
-	if other := r.sessions[j.rec.Session]; changed && other != nil && other != s {
+	if other := r.sessions[j.rec.Session]; o.changed() && other != nil && other != s {
 		other.applied = 0 // the device was told of an id, and that may by then have been this one's
 		r.dirty(other, false)
 	}
 	s.busy = false
-	s.tell(j, err == nil && a.ack, lost || partly)
-	if !ended && s.order == j.order {
+	s.tell(j, err == nil && a.ack, o.unsure())
+	if !o.cut() && s.order == j.order {
 		s.order = nil
 	}
-	j.rec.Attempts = attempts
-	r.wave.told(s, attempts)
-	if changed && (lost || partly) {
+	j.rec.Attempts = o.attempts
+	r.wave.told(s, o.attempts)
+	if o.changed() && o.unsure() {
 		s.applied = 0
 	}
-	if !ended {
+	if !o.cut() {
 		j.rec.AnsweredAt = r.cfg.Now()
 	}
 	switch {
-	case ended: // it stays unanswered, and is due again if the difference is still there
+	case o.cut(): // it stays unanswered, and is due again if the difference is still there
 	case errors.Is(err, errTimeout):
 		r.timedOut(j)
 	case j.rec.Method == nas.ViaAPI && err != nil:
@@ -65,19 +136,31 @@ func (r *Reconciler) complete(j *job, a answer, attempts int, err error) {
 	r.settle(s)
 }
 
-// keep stores what a session has after a CoA, before the next command for it can be sent. When its id names another
+// keep stores what sessions have after commands, before the next command for them can be sent. Where an id names another
 // session by now, it is unknown what that one has. SetApplied is called without the lock: the store may be telling of
 // sessions at this moment.
-func (r *Reconciler) keep(j *job, lost bool) {
+func (r *Reconciler) keep(come []outcome) {
+	type stored struct {
+		key nas.SessionKey
+		is  nas.Digest
+	}
+	var all []stored
 	r.mu.Lock()
-	current := r.sessions[j.rec.Session]
+	for i := range come {
+		o := &come[i]
+		current := r.sessions[o.job.rec.Session]
+		if current == nil || !o.changed() {
+			continue
+		}
+		s := stored{key: o.job.rec.Session}
+		if current == o.job.s && !o.unsure() {
+			s.is = o.job.want.Digest()
+		}
+		all = append(all, s)
+	}
 	r.mu.Unlock()
-	switch {
-	case current == nil:
-	case lost || current != j.s:
-		r.cfg.SetApplied(j.rec.Session, 0)
-	default:
-		r.cfg.SetApplied(j.rec.Session, j.want.Digest())
+	for _, s := range all {
+		r.cfg.SetApplied(s.key, s.is)
 	}
 }
 

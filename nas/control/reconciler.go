@@ -70,6 +70,7 @@ type Reconciler struct {
 	lanes    map[nas.DeviceID]*lane
 	bounds   boundaries
 	alarms   alarms
+	outcomes outcomes
 	urgent   []*session // to be evaluated, before those of routine
 	routine  []*session
 	start    func(*lane) // starts a lane; nil until Run
@@ -112,7 +113,7 @@ func New(cfg Config) *Reconciler {
 		cfg: cfg, life: CommandLife(cfg.Retry), metrics: newMetrics(cfg.Metrics),
 		dirtied: make(chan struct{}, 1), kicked: make(chan struct{}, 1),
 		sessions: map[nas.SessionKey]*session{}, byOwner: map[owner][]*session{}, lanes: map[nas.DeviceID]*lane{},
-		pending: map[*session]struct{}{},
+		pending: map[*session]struct{}{}, outcomes: outcomes{wake: make(chan struct{}, 1)},
 	}
 	if cfg.Metrics != nil {
 		cfg.Metrics.MustRegister(waveCollector{r})
@@ -277,7 +278,11 @@ const pollEvery = 200 * time.Millisecond
 
 // Run works until ctx ends. Only this goroutine asks Desired, so that no older answer overtakes a newer one.
 func (r *Reconciler) Run(ctx context.Context) {
-	var lanes sync.WaitGroup
+	var lanes, completing sync.WaitGroup
+	sent := make(chan struct{})
+	completing.Go(func() { r.complete(sent) })
+	defer completing.Wait()
+	defer close(sent)
 	defer lanes.Wait()
 	r.mu.Lock()
 	r.start = func(l *lane) { lanes.Go(func() { l.run(ctx) }) }

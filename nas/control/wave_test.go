@@ -33,11 +33,17 @@ func TestAWave(t *testing.T) {
 	if waves := w.rec.Waves(); len(waves) != 0 {
 		t.Fatalf("before it began: %+v", waves)
 	}
+	w.rec.SetPauses([]nas.Pause{{}}) // so that all differ at once
 	for _, s := range crowd[1:] {
 		w.give(s.Login(), reduced)
 	}
+	w.eventually(func() bool { return w.rec.Differences() == n-1 }, func() string { return "they do not differ" })
+	if waves := w.rec.Waves(); len(waves) != 0 {
+		t.Fatalf("one less is a wave: %+v", waves)
+	}
 	w.give(crowd[0].Login(), reduced)
 	w.eventually(func() bool { return w.wave().Total == n }, func() string { return counted(w.wave().WaveCount) })
+	w.rec.SetPauses(nil)
 	w.eventually(func() bool { return w.wave().Done >= 2 }, func() string { return counted(w.wave().WaveCount) })
 	w.rec.SetPauses([]nas.Pause{{Device: deviceID, Since: begin, Actor: "staff:ana"}})
 	w.eventually(func() bool { return w.wave().InFlight == 0 }, func() string { return counted(w.wave().WaveCount) })
