@@ -23,6 +23,7 @@ type act struct {
 	config func(*nastest.Config) // beside what all have; may be nil
 	// redials says that its subscriber hangs up and dials again in every stage: it cannot be told anything.
 	redials bool
+	api     bool // it has an API, the last resort
 	// noisy says that chance decides which commands it takes: only what they lead to is held.
 	noisy bool
 
@@ -69,6 +70,7 @@ func acts() []*act {
 	return []*act{
 		{vendor: "mikrotik", title: "as it is"},
 		{vendor: "mikrotik", title: "a release that refuses Rate-Limit in a CoA-Request", quirks: ignores(overdue, 14988, 8)},
+		{vendor: "mikrotik", title: "refuses every command; its API does it", api: true, quirks: from(overdue, nastest.Quirks{RefuseCoA: 405, RefuseDisconnect: 504})},
 		{vendor: "huawei", title: "as it is"},
 		{vendor: "huawei", title: "does not know the rates in a CoA-Request, and acknowledges it", quirks: from(overdue, nastest.Quirks{
 			Unknown: []nastest.Attribute{{Vendor: 2011, Number: 2}, {Vendor: 2011, Number: 3}, {Vendor: 2011, Number: 5}, {Vendor: 2011, Number: 6}}})},
@@ -78,6 +80,7 @@ func acts() []*act {
 		{vendor: "cisco-xr", title: "reboots at the command, with Accounting-On", quirks: from(overdue, nastest.Quirks{Reboot: nastest.RebootLoud})},
 		{vendor: "nokia", title: "as it is"},
 		{vendor: "nokia", title: "passes over overrides of QoS", quirks: ignores(overdue, 6527, 126)},
+		{vendor: "nokia", title: "accounts for a session under two ids", config: func(c *nastest.Config) { c.SessionIDs = 2 }},
 		{vendor: "zte", title: "as it is"},
 		{vendor: "accel-ppp", title: "as it is"},
 		{vendor: "accel-ppp", title: "its shaper does not take the speed of a CoA-Request", quirks: ignores(overdue, 0, 11)},
@@ -87,6 +90,7 @@ func acts() []*act {
 		{vendor: "pfsense", title: "as it is, without an address for commands", redials: true},
 		{vendor: "roaring-penguin", title: "as it is"},
 		{vendor: "standard", title: "as it is"},
+		{vendor: "standard", title: "gives no Class back", quirks: from(login, nastest.Quirks{NoClass: true})},
 		{vendor: "standard", title: "reboots at the command, without a word", quirks: from(wall, nastest.Quirks{Reboot: nastest.RebootSilent})},
 		{vendor: "standard", title: "loses a third of all datagrams", noisy: true,
 			quirks: from(overdue, nastest.Quirks{LoseIn: 0.3, LoseOut: 0.3, Duplicate: 0.2, Late: 0.3, Delay: 100 * time.Millisecond})},
@@ -153,6 +157,14 @@ func (a *act) begin(s *story, i int) {
 	fields := object{"name": name, "source": source, "secret": storySecret, "dialect": a.vendor, "nas_identifier": name}
 	if !a.redials {
 		fields["coa"] = a.nas.CoAAddr().String()
+	}
+	if a.api {
+		router, err := a.nas.ServeRouterOS(nastest.RouterOSConfig{User: "enlace", Password: "api-password"})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.t.Cleanup(router.Close)
+		fields["api"] = object{"address": router.Addr().String(), "user": "enlace", "password": "api-password", "certificate": "plain"}
 	}
 	a.device = int64(s.api("POST", "/api/v1/devices", fields, 201)["id"].(float64))
 	a.line = a.nas.Dial(storyLogin, storyPassword, nastest.CHAP)
