@@ -100,6 +100,8 @@ func TestCheckFinds(t *testing.T) {
 				"/ip firewall filter add chain=forward src-address-list=enlace-walled action=reject reject-with=icmp-admin-prohibited place-before=*1"}},
 		{name: "a wall for web pages only", menu: "/ip/firewall/filter", items: []nastest.Item{{"chain": "forward", "action": "drop", "src-address-list": "enlace-walled", "protocol": "tcp"}}, level: nas.LevelWrong, text: "has the Internet",
 			commands: []string{"", "", "", ""}},
+		{name: "no wall for this list", menu: "/ip/firewall/filter", items: []nastest.Item{{"chain": "forward", "action": "drop", "src-address-list": "spammers"}}, level: nas.LevelWrong, text: "has the Internet",
+			commands: []string{"", "", "", ""}},
 		{name: "another chain", menu: "/ip/firewall/filter", items: []nastest.Item{{"chain": "input", "action": "drop", "src-address-list": "enlace-walled"}}, level: nas.LevelWrong, text: "has the Internet",
 			commands: []string{"", "", "", ""}},
 		{name: "everybody passes before the wall", menu: "/ip/firewall/filter", items: []nastest.Item{{"chain": "forward", "action": "accept", "protocol": "udp", "dst-port": "53"},

@@ -63,6 +63,9 @@ func TestSame(t *testing.T) {
 			t.Errorf("%v: %t", c.r, got)
 		}
 	}
+	if same(row{"session-id": "0x81B00045", "address": "100.64.0.7"}, nas.Session{Key: nas.SessionKey{ID: "no number"}, FramedIP: ip}) {
+		t.Error("an id that cannot be compared is passed over")
+	}
 	if same(row{"address": "100.64.0.7"}, nas.Session{}) || same(row{}, nas.Session{}) {
 		t.Error("a session that nothing is known of is taken for another")
 	}
@@ -156,8 +159,18 @@ func TestRaiseAgain(t *testing.T) {
 	if !slices.Equal(static, []string{queueName(t2)}) {
 		t.Errorf("queues %q are left", static)
 	}
+	third, s3 := w.login("caio@isp")
+	if err := c.Raise(context.Background(), w.device.API, s3, contracts.Profile{DownBps: 90e6, UpBps: 90e6}); err != nil || third.Rates().DownBps != 90e6 || line.Rates().DownBps != 200e6 {
+		t.Errorf("another session: %v, rates %+v and %+v", err, third.Rates(), line.Rates())
+	}
 	w.login("ana@isp")
+	before := len(w.api.Said())
 	if err := c.Raise(context.Background(), w.device.API, t2, contracts.Profile{DownBps: 300e6, UpBps: 100e6}); !errors.Is(err, errNotRaised) {
 		t.Errorf("two sessions of one login: %v", err)
+	}
+	for _, words := range w.api.Said()[before:] {
+		if !strings.HasSuffix(words[0], "/print") {
+			t.Errorf("two sessions of one login: %q", words)
+		}
 	}
 }
