@@ -51,9 +51,9 @@ func commandClass(c nas.CommandRecord) string {
 func commandTitle(p *page, c nas.CommandRecord) string {
 	switch c.Method {
 	case nas.CoA:
-		return p.T("Change to %s", c.Want)
+		return p.T("Change to %s", p.wanted(c.Want))
 	case nas.ViaAPI:
-		return p.T("By the API: %s", c.Want)
+		return p.T("By the API: %s", p.wanted(c.Want))
 	}
 	return p.T("Disconnect")
 }
@@ -62,7 +62,7 @@ func commandTitle(p *page, c nas.CommandRecord) string {
 func commandFate(p *page, c nas.CommandRecord, zone *time.Location) string {
 	var out []string
 	if c.Reason != "" {
-		out = append(out, c.Reason)
+		out = append(out, p.reason(c.Reason))
 	}
 	switch c.Answer {
 	case nas.Acked:

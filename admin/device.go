@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,6 +17,8 @@ type deviceView struct {
 	Pools     map[nas.PoolID]string
 	Secret    radius.SecretProof
 	Hour      nas.CommandTally // what it was told in the last hour
+	Load      nas.DeviceLoad   // what it is to be told
+	Pause     *nas.Pause       // its own, or that of all
 	Commands  []nas.CommandRecord
 	Zone      *time.Location // where it stands
 	Elsewhere bool           // that is not the reader's
@@ -50,6 +53,18 @@ func (s *server) devicePage(w http.ResponseWriter, r *http.Request, p *page) err
 		return err
 	}
 	v.Hour = tallies[number]
+	for _, l := range s.Network.Loads() {
+		if l.Device == number {
+			v.Load = l
+		}
+	}
+	pauses, err := s.Devices.Pauses(r.Context())
+	if err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(pauses, func(p nas.Pause) bool { return p.Device == 0 || p.Device == number }); i >= 0 {
+		v.Pause = &pauses[i]
+	}
 	if v.Commands, err = s.Devices.Commands(r.Context(), nas.CommandFilter{Device: number, Limit: deviceCommands}); err != nil {
 		return err
 	}

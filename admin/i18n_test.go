@@ -84,6 +84,9 @@ func keysUsed(t *testing.T) map[string]bool {
 	for _, i := range []billing.Invoice{{Due: today}, {Principal: 2, Open: 1}, {Principal: 2, Open: 2, Due: today - 1}, {Principal: 2, Open: 2, Due: today}} {
 		used[invoiceLabel(&i, today)] = true
 	}
+	for _, text := range commandReasons {
+		used[text] = true
+	}
 	for _, text := range []string{"%s refused", "%s without answer", "%s not sent", "%s without effect"} { // hourText
 		used[text] = true
 	}
