@@ -92,6 +92,7 @@ type planFieldsJSON struct {
 	Price          money        `json:"price" doc:"Per month"`
 	Full           profileJSON  `json:"full"`
 	Reduced        *profileJSON `json:"reduced,omitempty" doc:"Rates of a reduced contract; absent: reduced_percent of the plan"`
+	ProfileName    string       `json:"profile_name,omitempty" pattern:"^[A-Za-z0-9._-]{0,64}$" doc:"What access servers that know rates by name are told of the plan" example:"fibra500"`
 	ReducedPercent int          `json:"reduced_percent,omitempty" minimum:"0" maximum:"100" default:"10"`
 
 	Allowance *allowanceJSON `json:"allowance,omitempty" doc:"Traffic included in a billing cycle; absent: all of it"`
@@ -104,7 +105,7 @@ type planJSON struct {
 }
 
 func planJSONOf(p *contracts.Plan) planJSON {
-	out := planJSON{int64(p.ID), planFieldsJSON{Name: p.Name, Price: moneyOf(p.Price), Full: profileJSONOf(p.Full), ReducedPercent: p.ReducedPercent,
+	out := planJSON{int64(p.ID), planFieldsJSON{Name: p.Name, Price: moneyOf(p.Price), Full: profileJSONOf(p.Full), ProfileName: p.Full.Name, ReducedPercent: p.ReducedPercent,
 		Allowance: allowanceJSONOf(p.Allowance), Hours: hoursJSONOf(p.Hours)}}
 	if p.Reduced != (contracts.Profile{}) {
 		r := profileJSONOf(p.Reduced)
@@ -119,6 +120,7 @@ func (f planFieldsJSON) plan(id contracts.PlanID) (contracts.Plan, error) {
 		return contracts.Plan{}, err
 	}
 	p := contracts.Plan{ID: id, Name: f.Name, Price: price, Full: f.Full.profile(), ReducedPercent: f.ReducedPercent, Allowance: f.Allowance.allowance()}
+	p.Full.Name = f.ProfileName
 	p.Hours, err = hoursOf(f.Hours)
 	if f.Reduced != nil {
 		p.Reduced = f.Reduced.profile()

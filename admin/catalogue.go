@@ -264,6 +264,7 @@ var portuguese = map[string]string{
 	"Reduced rates of their own":        "Velocidades reduzidas específicas",
 	"Reduced speed":                     "Velocidade reduzida",
 	"Reduced to (% of the plan)":        "Velocidade reduzida (% do plano)",
+	"Profile name":                      "Nome do perfil",
 	"Reduced upload rate":               "Upload reduzido",
 	"Refused logins":                    "Logins recusados",
 	"Refused":                           "Recusado",

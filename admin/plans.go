@@ -27,7 +27,7 @@ func (s *server) newPlanPage(w http.ResponseWriter, r *http.Request, p *page) er
 
 func planOf(f *form, id contracts.PlanID) contracts.Plan {
 	pl := contracts.Plan{ID: id, Name: f.get("name"), Price: f.money("price"), ReducedPercent: f.number("reduced_percent", 0),
-		Full: contracts.Profile{DownBps: f.rate("down_bps"), UpBps: f.rate("up_bps")}}
+		Full: contracts.Profile{DownBps: f.rate("down_bps"), UpBps: f.rate("up_bps"), Name: f.get("profile_name")}}
 	if f.has("reduced_down") || f.has("reduced_up") {
 		pl.Reduced = contracts.Profile{DownBps: f.rate("reduced_down"), UpBps: f.rate("reduced_up")}
 	}
@@ -36,7 +36,7 @@ func planOf(f *form, id contracts.PlanID) contracts.Plan {
 }
 
 func formOfPlan(pl *contracts.Plan) *form {
-	f := &form{values: map[string]string{"name": pl.Name, "price": pl.Price.String(), "down_bps": nas.Rate(pl.Full.DownBps), "up_bps": nas.Rate(pl.Full.UpBps)}}
+	f := &form{values: map[string]string{"name": pl.Name, "price": pl.Price.String(), "down_bps": nas.Rate(pl.Full.DownBps), "up_bps": nas.Rate(pl.Full.UpBps), "profile_name": pl.Full.Name}}
 	if pl.ReducedPercent > 0 {
 		f.values["reduced_percent"] = strconv.Itoa(pl.ReducedPercent)
 	}

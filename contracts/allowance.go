@@ -50,9 +50,9 @@ func (p *Plan) BeyondProfile() Profile {
 	a := p.Allowance
 	switch {
 	case a.Profile != (Profile{}):
-		return a.Profile
+		return p.named(a.Profile, p.ReducedProfile())
 	case a.Percent > 0:
-		return p.Full.percent(a.Percent)
+		return p.named(p.Full.percent(a.Percent), p.ReducedProfile())
 	}
 	return p.ReducedProfile()
 }

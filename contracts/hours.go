@@ -66,9 +66,9 @@ func (p *Plan) HoursProfile(h *Hours) Profile {
 	case h == nil, h.Profile == Profile{} && h.Percent == 0:
 		return p.Full
 	case h.Profile != (Profile{}):
-		return h.Profile
+		return p.named(h.Profile, p.Full)
 	}
-	return p.Full.percent(h.Percent)
+	return p.named(p.Full.percent(h.Percent), p.Full)
 }
 
 // ratesUntil is when the rates that the hours give at t end; zero when they do not change within the week after.

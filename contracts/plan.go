@@ -1,5 +1,7 @@
 package contracts
 
+import "fmt"
+
 // PlanID numbers a plan.
 type PlanID int64
 
@@ -7,7 +9,8 @@ type PlanID int64
 type Profile struct {
 	DownBps uint64 `json:"down_bps"`
 	UpBps   uint64 `json:"up_bps"`
-	// Name is what access servers that know rates by name are told; may be empty.
+	// Name is what access servers that know rates by name are told: the plan's profile name, or what is derived from it;
+	// may be empty.
 	Name string `json:"name,omitempty"`
 }
 
@@ -38,15 +41,40 @@ func (f Profile) percent(n int) Profile {
 		n := (bps*uint64(n) + 100*stepBps - 1) / (100 * stepBps) * stepBps
 		return min(max(n, floorBps), MaxBps)
 	}
-	return Profile{DownBps: part(f.DownBps), UpBps: part(f.UpBps)}
+	return Profile{DownBps: part(f.DownBps), UpBps: part(f.UpBps), Name: f.Name}
+}
+
+// named gives a profile the plan's profile name. Rates that its outcome does not usually have are part of the name, so
+// that access servers which know rates by name are not told the usual ones: "fibra500-600000k-300000k".
+func (p *Plan) named(f, usual Profile) Profile {
+	f.Name = p.Full.Name
+	if f.Name != "" && (f.DownBps != usual.DownBps || f.UpBps != usual.UpBps) {
+		f.Name = fmt.Sprintf("%s-%dk-%dk", f.Name, (f.DownBps+stepBps-1)/stepBps, (f.UpBps+stepBps-1)/stepBps)
+	}
+	return f
 }
 
 // ReducedProfile is the plan's reduced profile in bit/s.
 func (p *Plan) ReducedProfile() Profile {
 	if p.Reduced != (Profile{}) {
-		return p.Reduced
+		return p.named(p.Reduced, p.Reduced)
 	}
 	return p.Full.percent(p.ReducedPercent)
+}
+
+// MaxProfileName bounds the profile name of a plan, in bytes.
+const MaxProfileName = 64
+
+func validProfileName(s string) error {
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
+			return Invalidf("profile_name", "a profile name has only letters a to z, digits, . _ and -")
+		}
+	}
+	if len(s) > MaxProfileName {
+		return Invalidf("profile_name", "a profile name has at most %d bytes", MaxProfileName)
+	}
+	return nil
 }
 
 // MaxBps bounds a rate: ten terabits per second.
@@ -70,6 +98,12 @@ func (p *Plan) Validate() error {
 	case p.Reduced != (Profile{}) && (p.Reduced.DownBps < floorBps || p.Reduced.UpBps < floorBps ||
 		p.Reduced.DownBps > p.Full.DownBps || p.Reduced.UpBps > p.Full.UpBps):
 		return Invalidf("reduced", "reduced rates lie between 64 kbit/s and the plan's own")
+	}
+	if err := validProfileName(p.Full.Name); err != nil {
+		return err
+	}
+	if p.Reduced.Name != "" {
+		return Invalidf("profile_name", "the profile name is the plan's own; its other rates are named after it")
 	}
 	if p.Allowance != nil {
 		if err := p.Allowance.validate(p.Full); err != nil {

@@ -36,7 +36,7 @@ func describe(a attribute, value []byte) string {
 		return fmt.Sprintf("%s = %s", a.Name, netip.AddrFrom4([4]byte(value)))
 	case a.Kind == tagged && len(value) > 1 && value[0] <= maxTag && utf8.Valid(value[1:]):
 		return fmt.Sprintf("%s:%d = %q", a.Name, value[0], value[1:])
-	case utf8.Valid(value):
+	case (a.Kind == textual || a.Kind == octets) && utf8.Valid(value):
 		return fmt.Sprintf("%s = %q", a.Name, value)
 	}
 	return fmt.Sprintf("%s = 0x%x", a.Name, value)

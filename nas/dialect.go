@@ -1,7 +1,6 @@
 package nas
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 
@@ -37,6 +36,9 @@ type Dialect struct {
 	// Recall is the service that a digest stands for, where that is known; nil: never. Dialects that must name what a
 	// session has, to be rid of it, need it.
 	Recall func(Digest) (Service, bool)
+
+	says Abilities // what Change has attributes for, where devices are not known to take them; none: Can
+	bare bool      // it says nothing but an operator's own attributes
 }
 
 // Abilities are what a dialect's devices change on a live session by CoA.
@@ -91,26 +93,24 @@ type Dialects struct {
 	byName map[string]*Dialect
 }
 
-// builtIn are the dialects that every set has, in the order in which they are offered.
-var builtIn = []struct {
+type builtInDialect struct {
 	name string
 	make func(Garden, Options) (*Dialect, error)
-}{
+}
+
+// builtIn are the dialects that every set has, in the order in which they are offered.
+var builtIn = []builtInDialect{
 	{"mikrotik", mikrotikDialect}, {"accel-ppp", accelDialect}, {"vyos", vyosDialect}, {"huawei", huaweiDialect},
 	{"cisco", ciscoDialect}, {"cisco-isg", ciscoISGDialect}, {"cisco-xr", ciscoXRDialect}, {"juniper", juniperDialect},
 	{"nokia", nokiaDialect}, {"zte", zteDialect}, {"ubiquiti", ubiquitiDialect}, {"pfsense", pfSenseDialect},
 	{"roaring-penguin", roaringPenguinDialect}, {"standard", standardDialect},
 }
 
-// NewDialects binds every dialect to the walled garden.
+// NewDialects binds the built-in dialects to the walled garden.
 func NewDialects(g Garden) *Dialects {
-	ds := &Dialects{byName: map[string]*Dialect{}}
-	for _, b := range builtIn {
-		d, err := b.make(g, Options{})
-		if err != nil {
-			panic(fmt.Sprintf("dialect %s without options: %v", b.name, err)) // a mistake in this package
-		}
-		ds.add(d)
+	ds, err := Own{}.Dialects(g)
+	if err != nil {
+		panic(err) // a mistake in this package
 	}
 	return ds
 }

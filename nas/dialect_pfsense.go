@@ -15,21 +15,23 @@ func pfSenseDialect(g Garden, o Options) (*Dialect, error) {
 	if err != nil {
 		return nil, err
 	}
+	accept := func(s Service) *saying {
+		say := &saying{}
+		r := rates(say, s, g)
+		say.number("pfSense-Bandwidth-Max-Up", in(r.UpBps, unit), otherDialect)
+		say.number("pfSense-Bandwidth-Max-Down", in(r.DownBps, unit), otherDialect)
+		if s.Outcome == contracts.OutcomeWalled && g.RedirectURL != "" {
+			say.text("WISPr-Redirection-URL", g.RedirectURL)
+		}
+		return say
+	}
 	return &Dialect{
 		Name:     "pfsense",
 		Title:    "pfSense",
 		CoAPort:  3799,
+		says:     Abilities{Rates: true},
 		OpenIPv6: true,
-		Accept: func(s Service) (radius.Attributes, error) {
-			say := &saying{}
-			r := rates(say, s, g)
-			say.number("pfSense-Bandwidth-Max-Up", in(r.UpBps, unit), otherDialect)
-			say.number("pfSense-Bandwidth-Max-Down", in(r.DownBps, unit), otherDialect)
-			if s.Outcome == contracts.OutcomeWalled && g.RedirectURL != "" {
-				say.text("WISPr-Redirection-URL", g.RedirectURL)
-			}
-			return say.done()
-		},
-		Change: disconnects,
+		Accept:   func(s Service) (radius.Attributes, error) { return accept(s).done() },
+		Change:   func(_, want Service) ([]radius.Attributes, bool, error) { return accept(want).inOne() },
 	}, o.only("unit")
 }

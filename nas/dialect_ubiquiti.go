@@ -14,21 +14,25 @@ func ubiquitiDialect(g Garden, o Options) (*Dialect, error) {
 	if err != nil {
 		return nil, err
 	}
+	accept := func(s Service) *saying {
+		say := &saying{}
+		r := rates(say, s, g)
+		say.number("UBNT-Data-Rate-DL", in(r.DownBps, unit), otherDialect)
+		say.number("UBNT-Data-Rate-UL", in(r.UpBps, unit), otherDialect)
+		if s.Outcome == contracts.OutcomeWalled {
+			say.filter(g)
+		}
+		return say
+	}
 	return &Dialect{
 		Name:     "ubiquiti",
 		Title:    "Ubiquiti",
 		CoAPort:  3799,
+		says:     Abilities{Rates: true, Wall: opens(g)},
 		OpenIPv6: true,
-		Accept: func(s Service) (radius.Attributes, error) {
-			say := &saying{}
-			r := rates(say, s, g)
-			say.number("UBNT-Data-Rate-DL", in(r.DownBps, unit), otherDialect)
-			say.number("UBNT-Data-Rate-UL", in(r.UpBps, unit), otherDialect)
-			if s.Outcome == contracts.OutcomeWalled {
-				say.filter(g)
-			}
-			return say.done()
+		Accept:   func(s Service) (radius.Attributes, error) { return accept(s).done() },
+		Change: func(have, want Service) ([]radius.Attributes, bool, error) {
+			return accept(want).leave(have, want, g)
 		},
-		Change: disconnects,
 	}, o.only("unit")
 }

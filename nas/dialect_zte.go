@@ -26,34 +26,35 @@ func zteDialect(g Garden, o Options) (*Dialect, error) {
 	if up.IsZero() != down.IsZero() {
 		return nil, contracts.Invalidf("up_profile", "up_profile and down_profile go together")
 	}
+	accept := func(s Service) *saying {
+		say := &saying{}
+		s.Profile = rates(say, s, g)
+		for _, family := range []string{"", "-v6"} {
+			if up.IsZero() {
+				say.number("ZTE-Rate-Ctrl-SCR-Up"+family, in(s.Profile.UpBps, unit), profileInstead)
+				say.number("ZTE-Rate-Ctrl-SCR-Down"+family, in(s.Profile.DownBps, unit), profileInstead)
+				continue
+			}
+			say.rendered(zteUpProfile[family], up, s, nil)
+			say.rendered("ZTE-QoS-Profile-Down"+family, down, s, nil)
+		}
+		if s.Outcome == contracts.OutcomeWalled {
+			say.filter(g)
+		}
+		return say
+	}
 	return &Dialect{
 		Name:     "zte",
 		Title:    "ZTE",
 		CoAPort:  3799,
+		says:     Abilities{Rates: true, Wall: opens(g)},
 		OpenIPv6: true,
-		Accept: func(s Service) (radius.Attributes, error) {
-			say := &saying{}
-			s.Profile = rates(say, s, g)
-			for _, family := range []string{"", "-v6"} {
-				if up.IsZero() {
-					say.number("ZTE-Rate-Ctrl-SCR-Up"+family, in(s.Profile.UpBps, unit), profileInstead)
-					say.number("ZTE-Rate-Ctrl-SCR-Down"+family, in(s.Profile.DownBps, unit), profileInstead)
-					continue
-				}
-				say.rendered(zteUpProfile[family], up, s, nil)
-				say.rendered("ZTE-QoS-Profile-Down"+family, down, s, nil)
-			}
-			if s.Outcome == contracts.OutcomeWalled {
-				say.filter(g)
-			}
-			return say.done()
+		Accept:   func(s Service) (radius.Attributes, error) { return accept(s).done() },
+		Change: func(have, want Service) ([]radius.Attributes, bool, error) {
+			return accept(want).leave(have, want, g)
 		},
-		Change:   disconnects,
 		Identify: identifyByID,
 	}, o.only("up_profile", "down_profile", "unit")
 }
 
 var zteUpProfile = map[string]string{"": "ZTE-QOS-Profile-Up", "-v6": "ZTE-QoS-Profile-Up-v6"}
-
-// disconnects is the Change of a dialect whose devices are not known to change anything by CoA.
-func disconnects(_, _ Service) ([]radius.Attributes, bool, error) { return nil, false, nil }

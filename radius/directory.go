@@ -108,7 +108,9 @@ type Directory struct {
 	}
 	size  atomic.Int64
 	plans atomic.Pointer[map[contracts.PlanID]planGrants]
-	fresh atomic.Int64 // Unix nanoseconds; 0 = never
+	// services are those that digests stand for, of the plans and of what they were.
+	services atomic.Pointer[map[nas.Digest]nas.Service]
+	fresh    atomic.Int64 // Unix nanoseconds; 0 = never
 
 	marked   atomic.Int64 // entries of byMark
 	accesses accessPages
@@ -122,6 +124,7 @@ func NewDirectory() *Directory {
 		d.shards[i].byLogin = map[string]*Subscriber{}
 	}
 	d.plans.Store(&map[contracts.PlanID]planGrants{})
+	d.services.Store(&map[nas.Digest]nas.Service{})
 	return d
 }
 
@@ -231,6 +234,7 @@ func (d *Directory) SetPlans(plans map[contracts.PlanID]PlanProfile) {
 		m[id] = g
 	}
 	d.plans.Store(&m)
+	d.remember(m)
 }
 
 // SetFresh says that the directory held everything that was known at t.
@@ -259,6 +263,34 @@ func (d *Directory) ServiceAt(s *Subscriber, now time.Time, garden nas.Garden) (
 		return nas.Service{}, false
 	}
 	return g.service, true
+}
+
+// ServiceOf is the service that a digest stands for, of those that the plans have or had since the start; false for
+// another, and for the walled garden's.
+func (d *Directory) ServiceOf(digest nas.Digest) (nas.Service, bool) {
+	s, ok := (*d.services.Load())[digest]
+	return s, ok
+}
+
+// maxServices bounds the services that are remembered of plans as they were.
+const maxServices = 100_000
+
+// remember keeps the services of plans beside those of before.
+func (d *Directory) remember(plans map[contracts.PlanID]planGrants) {
+	was := *d.services.Load()
+	if len(was) > maxServices {
+		was = nil
+	}
+	services := maps.Clone(was)
+	if services == nil {
+		services = map[nas.Digest]nas.Service{}
+	}
+	for _, p := range plans {
+		for _, g := range append([]*grant{p.full, p.reduced}, p.others...) {
+			services[g.digest] = g.service
+		}
+	}
+	d.services.Store(&services)
 }
 
 // ServicesOf a plan: full, reduced, and those of its allowance and hours; none for a plan that is not known.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -53,11 +54,14 @@ type Config struct {
 	WalledDownBps     uint64 `yaml:"walled_down_bps" env:"ENLACE_WALLED_DOWN_BPS" default:"1000000" help:"Download rate in the walled garden, bit/s."`
 	WalledUpBps       uint64 `yaml:"walled_up_bps" env:"ENLACE_WALLED_UP_BPS" default:"1000000" help:"Upload rate in the walled garden, bit/s."`
 	WalledAddressList string `yaml:"walled_address_list" env:"ENLACE_WALLED_ADDRESS_LIST" default:"enlace-walled" help:"Firewall address list of MikroTik devices."`
-	WalledFilter      string `yaml:"walled_filter" env:"ENLACE_WALLED_FILTER" default:"enlace-walled" help:"Filter-Id of the walled garden."`
-	WalledOpenFilter  string `yaml:"walled_open_filter" env:"ENLACE_WALLED_OPEN_FILTER" default:"enlace-open" help:"Filter-Id that takes the place of the walled garden's when a CoA opens it."`
+	WalledFilter      string `yaml:"walled_filter" env:"ENLACE_WALLED_FILTER" default:"enlace-walled" help:"Filter of the walled garden: Filter-Id, Huawei user group, Nokia SLA profile, Cisco access list."`
+	WalledOpenFilter  string `yaml:"walled_open_filter" env:"ENLACE_WALLED_OPEN_FILTER" default:"enlace-open" help:"Filter that takes the place of the walled garden's when a CoA opens it."`
+	WalledService     string `yaml:"walled_service" env:"ENLACE_WALLED_SERVICE" default:"enlace-walled" help:"Service of the walled garden, where devices activate services by name (Juniper, Cisco ISG)."`
 	WalledPool        string `yaml:"walled_pool" env:"ENLACE_WALLED_POOL" help:"Framed-Pool of the walled garden, where devices wall by address."`
 	WalledPortal      string `yaml:"walled_portal" env:"ENLACE_WALLED_PORTAL" help:"Address that walled subscribers are redirected to."`
 	WalledTimeout     uint32 `yaml:"walled_timeout" env:"ENLACE_WALLED_TIMEOUT" default:"3600" help:"Session-Timeout in the walled garden, seconds (60 at least)."`
+
+	DialectsFile string `yaml:"dialects" name:"dialects" env:"ENLACE_DIALECTS" help:"File (YAML) with what is yours in the dialects of access servers, and dialects of your own: docs/vendors/own.md."`
 
 	ConnectionRetention      int  `yaml:"connection_retention" env:"ENLACE_CONNECTION_RETENTION" default:"13" help:"Months that connection records are kept after the connection's end; the law of Brazil wants twelve."`
 	ConnectionRetentionShort bool `yaml:"connection_retention_short" env:"ENLACE_CONNECTION_RETENTION_SHORT" help:"Accept a connection_retention of less than twelve months, where the law allows it."`
@@ -76,13 +80,29 @@ type Config struct {
 func (c *Config) garden() nas.Garden {
 	return nas.Garden{
 		Profile:     contracts.Profile{DownBps: c.WalledDownBps, UpBps: c.WalledUpBps},
-		AddressList: c.WalledAddressList, Filter: c.WalledFilter, OpenFilter: c.WalledOpenFilter, Pool: c.WalledPool,
+		AddressList: c.WalledAddressList, Filter: c.WalledFilter, OpenFilter: c.WalledOpenFilter, Service: c.WalledService, Pool: c.WalledPool,
 		RedirectURL: c.WalledPortal, Timeout: c.WalledTimeout,
 	}
 }
 
-// dialects are those that devices may speak.
-func (c *Config) dialects() (*nas.Dialects, error) { return nas.Own{}.Dialects(c.garden()) }
+// dialects are those that devices may speak: the built-in ones, and what the operator's file makes of them.
+func (c *Config) dialects() (*nas.Dialects, error) {
+	own := nas.Own{}
+	if c.DialectsFile != "" {
+		b, err := os.ReadFile(c.DialectsFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading the dialects: %w", err)
+		}
+		if err := decodeYAML(b, &own); err != nil {
+			return nil, fmt.Errorf("%s:\n%w", c.DialectsFile, err)
+		}
+	}
+	ds, err := own.Dialects(c.garden())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", cmp.Or(c.DialectsFile, "the walled garden's settings"), err)
+	}
+	return ds, nil
+}
 
 // check refuses settings that contradict themselves.
 func (c *Config) check() error {

@@ -28,6 +28,7 @@ type cli struct {
 	Staff    staffCmd    `cmd:"" help:"Manage the panel's accounts."`
 	Simulate simulateCmd `cmd:"" help:"Run a decision table against the engine; needs no database."`
 	RouterOS routerosCmd `cmd:"" name:"routeros" help:"Ask MikroTik routers by their API."`
+	Dialects dialectsCmd `cmd:"" help:"Show the dialects of access servers: what they say, and what they change on a live session."`
 	Import   importCmd   `cmd:"" help:"Bring in subscribers from elsewhere."`
 
 	Config     Config           `embed:"" group:"Configuration"`

@@ -83,13 +83,16 @@ func newNode(ctx context.Context, c *Config, log zerolog.Logger) (_ *node, err e
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	n := &node{cfg: c, log: log, metrics: prometheus.NewRegistry(), dialects: nas.NewDialects(c.garden()), sessions: radius.NewSessions(), loaded: make(chan struct{}),
+	n := &node{cfg: c, log: log, metrics: prometheus.NewRegistry(), sessions: radius.NewSessions(), loaded: make(chan struct{}),
 		routers: newRouters(c)}
 	defer func() {
 		if err != nil {
 			n.close()
 		}
 	}()
+	if n.dialects, err = c.dialects(); err != nil {
+		return nil, err
+	}
 	if n.clock, err = newClock(c.Clock); err != nil {
 		return nil, err
 	}
@@ -151,6 +154,7 @@ func (n *node) openDoor() (err error) {
 	}
 	n.projection = &projection{directory: radius.NewDirectory(), table: radius.NewDeviceTable(n.dialects, nil), sessions: n.sessions, now: n.clock.Now,
 		keepPast: n.clock.settable, log: n.log}
+	n.dialects.RecallBy(n.projection.directory.ServiceOf)
 	n.projection.usage = newUsage(n.projection.directory, n.clock.Now, n.log, n.metrics)
 	n.sessions.Grown = n.projection.usage.seen
 	n.accounting.Watch(n.projection.table)

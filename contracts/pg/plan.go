@@ -49,9 +49,9 @@ func savePlanVersion(ctx context.Context, tx pgx.Tx, actor string, now time.Time
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `insert into plan_version (plan_id, since, price_cents, down_bps, up_bps, reduced_down_bps, reduced_up_bps, reduced_percent, actor, allowance, hours)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		p.ID, now, p.Price, p.Full.DownBps, p.Full.UpBps, p.Reduced.DownBps, p.Reduced.UpBps, p.ReducedPercent, actor, allowance, hours)
+	_, err = tx.Exec(ctx, `insert into plan_version (plan_id, since, price_cents, down_bps, up_bps, reduced_down_bps, reduced_up_bps, reduced_percent, actor, allowance, hours, profile_name)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		p.ID, now, p.Price, p.Full.DownBps, p.Full.UpBps, p.Reduced.DownBps, p.Reduced.UpBps, p.ReducedPercent, actor, allowance, hours, p.Full.Name)
 	if err != nil {
 		return conflictOn(err, "plan_version_pkey", "too_fast", "plan %q has just been changed; try again", p.Name)
 	}
@@ -80,7 +80,7 @@ func planTerms(p *contracts.Plan) (allowance, hours []byte, err error) {
 }
 
 const planQuery = `select distinct on (p.id) p.id, p.name, v.price_cents, v.down_bps, v.up_bps, v.reduced_down_bps, v.reduced_up_bps, v.reduced_percent,
-	v.allowance, v.hours
+	v.allowance, v.hours, v.profile_name
 	from plan p join plan_version v on v.plan_id = p.id where `
 
 // The version in force at $1; a plan made later than that is shown as it began.
@@ -88,7 +88,7 @@ const planOrder = ` order by p.id, (v.since <= $1) desc, case when v.since <= $1
 
 func scanPlan(r pgx.CollectableRow) (p contracts.Plan, err error) {
 	var allowance, hours []byte
-	if err := r.Scan(&p.ID, &p.Name, &p.Price, &p.Full.DownBps, &p.Full.UpBps, &p.Reduced.DownBps, &p.Reduced.UpBps, &p.ReducedPercent, &allowance, &hours); err != nil {
+	if err := r.Scan(&p.ID, &p.Name, &p.Price, &p.Full.DownBps, &p.Full.UpBps, &p.Reduced.DownBps, &p.Reduced.UpBps, &p.ReducedPercent, &allowance, &hours, &p.Full.Name); err != nil {
 		return p, err
 	}
 	if allowance != nil {
