@@ -293,10 +293,10 @@ func TestRecordingThroughForms(t *testing.T) {
 	if status, body, _ := h.post("/plans", url.Values{"name": {"Fibra"}, "price": {"abc"}, "down_bps": {"500M"}, "up_bps": {"250M"}, "reduced_percent": {"10"}}); status != 422 || !strings.Contains(body, "field-error") || !strings.Contains(body, `value="abc"`) {
 		t.Errorf("a wrong price answers %d", status)
 	}
-	if status, _, to := h.post("/plans", url.Values{"name": {"Fibra"}, "price": {"1.099,90"}, "down_bps": {"500M"}, "up_bps": {"250M"}, "reduced_percent": {"10"}}); status != 303 || to != "/plans" {
+	if status, _, to := h.post("/plans", url.Values{"name": {"Fibra"}, "price": {"1.099,90"}, "down_bps": {"500M"}, "up_bps": {"250M"}, "reduced_percent": {"10"}, "profile_name": {"fibra_500.x"}}); status != 303 || to != "/plans" {
 		t.Errorf("a plan answers %d to %q", status, to)
 	}
-	if plans, err := h.contracts.Plans(h.ctx, h.clock()); err != nil || plans[0].Price != 1099_90 || plans[0].Full.DownBps != 500e6 {
+	if plans, err := h.contracts.Plans(h.ctx, h.clock()); err != nil || plans[0].Price != 1099_90 || plans[0].Full != (contracts.Profile{DownBps: 500e6, UpBps: 250e6, Name: "fibra_500.x"}) {
 		t.Errorf("the plan is %+v, %v", plans, err)
 	}
 	device := url.Values{"name": {"bras"}, "source": {"10.0.0.1"}, "secret": {" sp aces "}, "dialect": {"accel-ppp"}, "coa": {"10.0.0.1"}, "message_authenticator": {"yes"}}

@@ -208,6 +208,16 @@ func TestDigestKeepsTheOutcome(t *testing.T) {
 		}
 		seen[d] = s
 	}
+	// Sessions that were open before plans had profile names carry these in their Class.
+	for s, was := range map[nas.Service]nas.Digest{full: 0x151a41b3abf9a3b, reduced: 0x2718858879d8e29, walled: 0x350666c1fc35a7e} {
+		if s.Digest() != was {
+			t.Errorf("%s has digest %#x, and had %#x", s, uint64(s.Digest()), uint64(was))
+		}
+		s.Profile.Name = "fibra"
+		if s.Digest() == was {
+			t.Errorf("%s: a profile name is not part of the digest", s)
+		}
+	}
 	renamed := full
 	renamed.Plan = "x"
 	if renamed.Digest() != full.Digest() {

@@ -73,6 +73,11 @@ func TestPlansThatCannotBe(t *testing.T) {
 		{"reduced_percent", func(p *contracts.Plan) { p.ReducedPercent = 101 }},
 		{"reduced_percent", func(p *contracts.Plan) { p.Reduced, p.ReducedPercent = p.Full, 1<<40 }},
 		{"reduced", func(p *contracts.Plan) { p.Reduced = contracts.Profile{DownBps: 1, UpBps: 1} }},
+		{"profile_name", func(p *contracts.Plan) { p.Full.Name = "fibra 500" }},
+		{"profile_name", func(p *contracts.Plan) { p.Full.Name = "fibra/500" }},
+		{"profile_name", func(p *contracts.Plan) { p.Full.Name = "é" }},
+		{"profile_name", func(p *contracts.Plan) { p.Full.Name = strings.Repeat("n", 65) }},
+		{"profile_name", func(p *contracts.Plan) { p.Reduced = contracts.Profile{DownBps: 64e3, UpBps: 64e3, Name: "own"} }},
 		{"reduced", func(p *contracts.Plan) { p.Reduced = contracts.Profile{DownBps: 200e6, UpBps: 50e6} }},
 	} {
 		p := contracts.Plan{Name: "New", Price: 100, Full: contracts.Profile{DownBps: 100e6, UpBps: 50e6}, ReducedPercent: 10}
