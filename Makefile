@@ -32,8 +32,8 @@ run: build ## bring up the demonstration: database, servers, panel and a simulat
 test: deps ## run every test, with real PostgreSQL and radclient
 	$(GO) test -timeout $(TIMEOUT) ./...
 
-torture: deps ## have databases, disks and the program fail at random under load (TORTURE=10m)
-	TORTURE=$(TORTURE) $(GO) test -count=1 -v -timeout 24h -run 'TestTorture|TestTheDatabaseIsAwayUnderLoad' ./cmd/enlace
+torture: deps ## have databases, disks, access servers and the program fail at random under load (TORTURE=10m)
+	TORTURE=$(TORTURE) $(GO) test -count=1 -v -timeout 24h -run 'TestTorture|TestTheDatabaseIsAwayUnderLoad|TestChaos' ./cmd/enlace
 
 race: deps ## run every test under the race detector
 	$(GO) test -race -timeout $(TIMEOUT) ./...
