@@ -204,13 +204,44 @@ func readEntry(payload []byte) (r Record, odd Oddity, ok bool) {
 // unknown whether it was: after a restart it must not be taken for what its Access-Accept granted.
 func (a *Accounting) SetApplied(key nas.SessionKey, d nas.Digest, now time.Time) {
 	a.sessions.SetApplied(key, d)
+	a.appendApplied(nil, key, d, now)
+}
+
+// announcePatience is how long a command waits for its announcement to be on the disk. A disk that takes longer is not
+// waited for: what restores service must not depend on it.
+const announcePatience = 50 * time.Millisecond
+
+// Announce notes durably that an open session is about to be given another service: should this process end before SetApplied
+// says what became of that, it is unknown what the session has.
+func (a *Accounting) Announce(key nas.SessionKey, now time.Time) {
+	w := make(written)
+	if !a.appendApplied(w, key, 0, now) {
+		return
+	}
+	patience := time.NewTimer(announcePatience)
+	defer patience.Stop()
+	select {
+	case <-w:
+	case <-patience.C:
+	}
+}
+
+// written is closed when a record is on the disk, or cannot be.
+type written chan struct{}
+
+// Durable implements journal.Waiter.
+func (w written) Durable([]byte, error) { close(w) }
+
+func (a *Accounting) appendApplied(w journal.Waiter, key nas.SessionKey, d nas.Digest, now time.Time) bool {
 	var head [entryHead + 8]byte
 	putEntryHead(head[:], entryApplied, now, key.Device)
 	binary.BigEndian.PutUint64(head[entryHead:], uint64(d))
-	if !a.journal.Append(nil, head[:], []byte(key.ID)) {
+	if !a.journal.Append(w, head[:], []byte(key.ID)) {
 		a.log.Warn().Int64("device", int64(key.Device)).Str("session", nas.TextOf(key.ID)).
 			Msg("the journal did not take which service a session was given; a restart may command it again")
+		return false
 	}
+	return true
 }
 
 // Recover fills the table of open sessions before anything is served: with those stored, and then with what the journal

@@ -206,7 +206,8 @@ func (n *node) prepare() (err error) {
 	n.commands = newCommandLog(n.stores.devices, n.log, n.metrics)
 	n.nodes = n.newNodes()
 	n.reconciler = control.New(control.Config{
-		Claims: n.nodes, API: n.routers.Apply,
+		Announce: func(key nas.SessionKey) { n.accounting.Announce(key, n.clock.Now()) },
+		Claims:   n.nodes, API: n.routers.Apply,
 		Device: p.device, Desired: p.desired(n.cfg.garden()), Record: n.commands.add, Dialects: n.dialects, Now: n.clock.Now,
 		SetApplied: n.setApplied, Gone: func(key nas.SessionKey, start time.Time) { n.limiter.Gone(key, start) }, Retry: n.cfg.CoARetry, WaveOf: n.cfg.WaveSessions, Log: n.log, Metrics: n.metrics,
 	})

@@ -68,7 +68,7 @@ func (n *node) inherit(ctx context.Context) error {
 	_, err := n.stores.sessions.LoadOpenSessions(ctx, n.journal.Node(), func(s radius.Session) {
 		if n.sessions.Adopt(s) {
 			adopted++
-		} else if s.Applied.Outcome() != 0 && !n.heardHere(s.Key) {
+		} else if s.Applied != 0 && !n.heardHere(s.Key) {
 			told = append(told, nas.Told{Key: s.Key, StartedAt: s.StartedAt, Applied: s.Applied})
 		}
 	})

@@ -22,7 +22,8 @@ type tap struct {
 
 	mu       sync.Mutex
 	sessions map[string]*commanded
-	arrivals []time.Time // of commands, without retransmissions
+	arrivals []time.Time // of commands, with retransmissions
+	total    int         // of commands, without
 	killed   time.Time   // when a node was last killed: what it had sent is answered to nobody
 	wrong    []string
 }
@@ -88,6 +89,7 @@ func (p *tap) see(there bool, client netip.AddrPort, datagram []byte) {
 		if i < len(s.commands)-1 {
 			p.complain("%s is told again by %s what a later command has replaced", name, client)
 		}
+		p.arrivals = append(p.arrivals, now)
 		return // a retransmission
 	}
 	if n := len(s.commands); n > 0 {
@@ -98,6 +100,7 @@ func (p *tap) see(there bool, client netip.AddrPort, datagram []byte) {
 	}
 	s.commands = append(s.commands, &wireCommand{from: client, header: header, code: packet.Code, at: now})
 	p.arrivals = append(p.arrivals, now)
+	p.total++
 }
 
 func (p *tap) complain(format string, args ...any) {
@@ -122,14 +125,14 @@ func (p *tap) counts() map[string]int {
 	return of
 }
 
-// total is how many commands there were.
-func (p *tap) total() int {
+// count is how many commands there were, and how many datagrams for them.
+func (p *tap) count() (commands, datagrams int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.arrivals)
+	return p.total, len(p.arrivals)
 }
 
-// busiest is the most commands in any time of a length.
+// busiest is the most datagrams in any time of a length.
 func (p *tap) busiest(length time.Duration) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

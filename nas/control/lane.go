@@ -158,6 +158,7 @@ func (l *lane) run(ctx context.Context) {
 			l.r.metrics.inFlight.Inc()
 			ctx, cancel := job.bounded(ctx)
 			defer cancel()
+			l.r.announce(job)
 			a, attempts, err := l.send(ctx, job, dev, peer)
 			if errors.Is(err, context.DeadlineExceeded) {
 				err = errTimeout
@@ -199,8 +200,9 @@ type job struct {
 	rec     nas.CommandRecord
 	code    radius.Code
 	// packets are sent one after the other, each once the one before is acknowledged.
-	packets []radius.Attributes
-	until   time.Time // real clock: nothing is sent after it; zero: there is no claim
+	packets   []radius.Attributes
+	until     time.Time // real clock: nothing is sent after it; zero: there is no claim
+	announced bool
 }
 
 // take picks the next session and plans its command; nil when, after all, there is nothing to send.

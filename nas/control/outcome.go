@@ -149,11 +149,13 @@ func (r *Reconciler) keep(come []outcome) {
 	for i := range come {
 		o := &come[i]
 		current := r.sessions[o.job.rec.Session]
-		if current == nil || !o.changed() {
-			continue
-		}
 		s := stored{key: o.job.rec.Session}
-		if current == o.job.s && !o.unsure() {
+		switch {
+		case current == nil || !o.changed() && !o.job.announced:
+			continue
+		case current == o.job.s && !o.changed():
+			s.is = o.job.had
+		case current == o.job.s && !o.unsure():
 			s.is = o.job.want.Digest()
 		}
 		all = append(all, s)

@@ -23,6 +23,8 @@ type Config struct {
 	// Desired is the service an access should have now, and the instant at which that answer ends (zero: not
 	// foreseen). known = false leaves the session alone: an access that is not known is no reason to cut a line.
 	Desired func(login string, access contracts.AccessID, now time.Time) (svc nas.Service, until time.Time, known bool)
+	// Announce stores, before it returns, that it is unknown what a session has until SetApplied says it. May be nil.
+	Announce func(nas.SessionKey)
 	// SetApplied stores what a session's device acknowledged; 0 when that has become unknown. May be nil.
 	SetApplied func(nas.SessionKey, nas.Digest)
 	// Record stores a command, when it is requested and again, under the same ID, when more is known. It must not
