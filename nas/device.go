@@ -36,7 +36,7 @@ type Device struct {
 	LimitProxyState      LimitProxyState
 	Observed             Observation // what has been seen of its datagrams
 	InterimSeconds       int         // Acct-Interim-Interval in every Access-Accept (RFC 2869, section 5.16)
-	CommandsPerSecond    int         // the most CoA- and Disconnect-Requests it is sent
+	CommandsPerSecond    int         // the most datagrams of commands that it is sent, retransmissions counted, and calls of its API
 	// SwapOctets says that the device reports what the subscriber receives as Acct-Input-Octets, against RFC 2866,
 	// section 5.3.
 	SwapOctets bool

@@ -31,6 +31,7 @@ type projection struct {
 	sessions  *radius.Sessions // may be nil
 	byID      atomic.Pointer[map[nas.DeviceID]*nas.Device]
 	plans     atomic.Pointer[[]contracts.Plan]
+	paused    atomic.Pointer[[]nas.Pause]
 	rules     []contracts.Rules             // read and written by the loader and the feed's handler only, one after the other
 	feed      atomic.Pointer[postgres.Feed] // nil until the database was there for the first time
 	start     postgres.Snapshot             // where the feed goes on after the first load
@@ -107,6 +108,7 @@ func (s accessSet) has(id contracts.AccessID) bool { return s[id>>6]&(1<<(id&63)
 
 // restore takes what a snapshot holds for what is known, as old as the snapshot is.
 func (p *projection) restore(s *snapshot) {
+	p.setPauses(s.Pauses)
 	p.setPlans(s.Plans)
 	p.setDevices(s.Devices)
 	for _, sub := range s.subscribers {
@@ -144,7 +146,21 @@ func (p *projection) loadPauses(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.pauses(pauses)
+	p.setPauses(pauses)
+	return nil
+}
+
+func (p *projection) setPauses(pauses []nas.Pause) {
+	p.paused.Store(&pauses)
+	if p.pauses != nil {
+		p.pauses(pauses)
+	}
+}
+
+func (p *projection) pausedNow() []nas.Pause {
+	if paused := p.paused.Load(); paused != nil {
+		return *paused
+	}
 	return nil
 }
 

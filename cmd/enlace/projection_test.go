@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
 	"enlace/contracts"
@@ -328,5 +330,17 @@ func TestProjectionOutlivesTheDatabase(t *testing.T) {
 	f.becomes(t, "ana@isp", "ACTIVE FULL 500M/250M")
 	if f.feed.Load().Status().Reconnects == 0 {
 		t.Error("the feed never lost its connection: the database was not killed")
+	}
+}
+
+// What is paused stays so when a start has nothing but the snapshot.
+func TestASnapshotKeepsPauses(t *testing.T) {
+	var told []nas.Pause
+	p := &projection{directory: radius.NewDirectory(), table: radius.NewDeviceTable(nil, nil), pauses: func(list []nas.Pause) { told = list }}
+	p.usage = newUsage(p.directory, time.Now, zerolog.Nop(), prometheus.NewRegistry())
+	paused := []nas.Pause{{Device: 3, Since: time.Unix(1e9, 0).UTC(), Actor: "staff:ana"}}
+	p.restore(&snapshot{snapshotHead: snapshotHead{Pauses: paused}})
+	if !slices.Equal(told, paused) || !slices.Equal(p.pausedNow(), paused) {
+		t.Errorf("told %+v, kept %+v", told, p.pausedNow())
 	}
 }

@@ -45,6 +45,7 @@ type snapshotHead struct {
 	Plans   []contracts.Plan
 	Devices []nas.Device
 	Pools   []nas.Pool
+	Pauses  []nas.Pause
 	Boots   []radius.NamedBoot
 }
 
@@ -312,7 +313,7 @@ func (s *snapshots) write(ctx context.Context) {
 	}
 	began := time.Now()
 	head := &snapshotHead{Taken: now.Add(-age), Journal: s.accounting.Place(), Plans: s.projection.plansNow(), Devices: s.projection.devicesNow(), Pools: s.leases.Pools(),
-		Boots: slices.Collect(s.sessions.Boots().All)}
+		Pauses: s.projection.pausedNow(), Boots: slices.Collect(s.sessions.Boots().All)}
 	_, err := writeSnapshot(ctx, s.path, s.seal, head, s.projection.directory.All, s.sessions.Open, s.leases.All)
 	if err != nil {
 		if ctx.Err() == nil {

@@ -26,7 +26,8 @@ func TestItConverges(t *testing.T) {
 			sessions = append(sessions, w.login(login, full))
 		}
 		services := []nas.Service{full, reduced, walled, faster}
-		quirks := []nastest.Quirks{{}, {Deaf: true}, {RefuseCoA: 401}, {RefuseCoA: 503}, {KeepSession: true}, {RefuseDisconnect: 504}, {AnswerTwice: true}}
+		quirks := []nastest.Quirks{{}, {Deaf: true}, {RefuseCoA: 401}, {RefuseCoA: 503}, {KeepSession: true}, {RefuseDisconnect: 504}, {AnswerTwice: true},
+			{RefuseCoA: 402}, {RefuseCoA: 404}, {RefuseCoA: 407}, {RefuseCoA: 506}, {RefuseDisconnect: 506}}
 		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
 			s := rapid.SampledFrom(sessions).Draw(rt, "session")
 			switch rapid.IntRange(0, 5).Draw(rt, "step") {

@@ -58,15 +58,23 @@ func (r *Reconciler) heardOf(s *session, said nas.Report) (u unsure) {
 	if s.disconnectedAt.IsZero() || s.lane.device == nil {
 		return u
 	}
-	wait := r.cfg.Evidence
-	if wait == 0 {
-		wait = time.Duration(s.lane.device.InterimSeconds) * time.Second
-	}
-	if time.Since(s.disconnectedAt) >= wait {
+	if time.Since(s.disconnectedAt) >= r.evidenceAfter(s.lane) {
 		r.goesOn(s)
 	}
 	return u
 }
+
+// evidenceAfter is when accounting for a session means that its Disconnect was not obeyed.
+func (r *Reconciler) evidenceAfter(l *lane) time.Duration {
+	if r.cfg.Evidence != 0 || l.device == nil {
+		return r.cfg.Evidence
+	}
+	return time.Duration(l.device.InterimSeconds) * time.Second
+}
+
+// endPatience is how long the Stop of a session is awaited, or that it goes on, by those who count what has become of it: it
+// may be that neither is ever heard of.
+func (r *Reconciler) endPatience(l *lane) time.Duration { return 3 * r.evidenceAfter(l) }
 
 // ends reports whether the command was to end the session.
 func (t *trial) ends() bool {

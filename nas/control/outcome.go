@@ -191,6 +191,7 @@ func (r *Reconciler) obeyed(j *job) {
 	s.before = nil
 	if j.ends() {
 		s.disconnectedAt = time.Now()
+		heap.Push(&r.alarms, alarm{s.disconnectedAt.Add(r.endPatience(s.lane)), s})
 	} else {
 		s.applied = j.want.Digest()
 	}

@@ -107,7 +107,10 @@ func (r *Reconciler) settle(s *session) {
 	if s.busy {
 		return // looked at again when the answer is there
 	}
-	s.givenUp = s.differs && s.disconnectedAt.IsZero() && s.order == nil && (time.Now().Before(s.retryAt) || !r.canTell(s.lane.device))
+	s.givenUp = s.differs && s.order == nil && (time.Now().Before(s.retryAt) || !r.canTell(s.lane.device))
+	if !s.disconnectedAt.IsZero() {
+		s.givenUp = s.differs && time.Since(s.disconnectedAt) >= r.endPatience(s.lane)
+	}
 	if s.applied != 0 {
 		s.restore = nas.Restores(s.applied, s.want)
 	}

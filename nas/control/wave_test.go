@@ -133,3 +133,24 @@ func TestAWaveCountsASessionOnce(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A wave ends though the Stop of a session is never heard of, nor the session again.
+func TestAWaveDoesNotWaitForALostStop(t *testing.T) {
+	w := newWorld(t, "mikrotik", func(_ *world, c *control.Config, _ *nastest.Config, d *nas.Device) {
+		c.WaveOf, c.Evidence = 2, 100*time.Millisecond
+	})
+	crowd := w.crowd(2, full)
+	w.nas.SetQuirks(nastest.Quirks{KeepSession: true}) // as good as a Stop that is lost
+	for _, s := range crowd {
+		w.give(s.Login(), walled)
+	}
+	w.eventually(func() bool { return w.wave().Failed == 2 && !w.wave().Ended.IsZero() }, func() string { return counted(w.wave().WaveCount) })
+	for _, s := range crowd {
+		w.recordedAs(s.Login(), "disconnect ack")
+	}
+	w.nas.SetQuirks(nastest.Quirks{})
+	for _, s := range crowd {
+		w.interim(s) // it goes on
+		w.has(s, walled)
+	}
+}
