@@ -72,9 +72,13 @@ type tally struct {
 
 func (m *metrics) of(device string) *tally {
 	by := prometheus.Labels{"device": device}
-	return &tally{
+	t := &tally{
 		device:   device,
 		commands: m.commands.MustCurryWith(by), givenUp: m.givenUp.With(by), ignored: m.ignored.MustCurryWith(by),
 		distrusted: m.distrusted.MustCurryWith(by),
 	}
+	for c := range changes {
+		t.distrusted.WithLabelValues(c.String()) // 0
+	}
+	return t
 }
