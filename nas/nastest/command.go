@@ -121,6 +121,9 @@ func (n *NAS) answer(wire []byte, q Quirks) ([]byte, bool) {
 	case radius.CodeCoARequest:
 		ack, nak = radius.CodeCoAACK, radius.CodeCoANAK
 		ended, cause = n.obeyChange(p, q)
+		if cause == sessionNotFound && q.AckUnknown {
+			cause = 0
+		}
 		n.stats.coas.Add(1)
 	case radius.CodeDisconnectRequest:
 		ack, nak = radius.CodeDisconnectACK, radius.CodeDisconnectNAK

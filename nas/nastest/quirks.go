@@ -17,6 +17,7 @@ type Quirks struct {
 	RefuseCoA              uint32 // Error-Cause with which every CoA-Request is refused
 	RefuseDisconnect       uint32 // Error-Cause with which every Disconnect-Request is refused
 	NoEffect               bool   // a CoA-Request is acknowledged and changes nothing
+	AckUnknown             bool   // a CoA-Request for a session that there is not is acknowledged
 	KeepSession            bool   // a Disconnect-Request is acknowledged and nothing happens
 	AnswerTwice            bool   // every answer to a command is sent twice
 	// Validates says that what a CoA-Request names is looked up before it is answered (Huawei's error-reply version2,
