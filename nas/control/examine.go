@@ -184,6 +184,9 @@ func (e *Examiner) trySession(ctx context.Context, dev *nas.Device, p *Patient, 
 		if by == nas.ByDialect || r.ack && change.Result == nas.Bad {
 			change = told(nas.CheckNoChange, r, nas.Bad)
 		}
+		if !r.answered && by == nas.ByDialect {
+			return []nas.Finding{change}, unsure, nil // it is silent on what exists: every other name would be waited for
+		}
 		fact := nas.Fact{Form: nas.Form(by)}
 		if !r.ack {
 			fact.Value = r.said()
@@ -321,29 +324,67 @@ func closed(ctx context.Context, to netip.AddrPort, patience time.Duration) bool
 	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
-// Borrow takes an open session out of the Reconciler's hands, so that nothing is told of it meanwhile, if it has what it
-// should have. giveBack must be called, once; with unsure it is no longer known what the session has. ok is false for a
-// session that is not open, or not settled.
-func (r *Reconciler) Borrow(key nas.SessionKey) (s nas.Session, has nas.Service, giveBack func(unsure bool), ok bool) {
+// Borrowed is an open session out of the Reconciler's hands: nothing else is told of it meanwhile, here or on another node.
+type Borrowed struct {
+	Session nas.Session
+	Has     nas.Service
+	Until   time.Time // real clock: nothing is to be sent to it after this; zero: no bound
+
+	r     *Reconciler
+	s     *session
+	grant nas.Grant
+}
+
+// Borrow takes an open session if it has what it should have. Return must be called, once. ok is false for a session that
+// is not open, not settled, or another node's at this moment.
+func (r *Reconciler) Borrow(ctx context.Context, key nas.SessionKey) (b *Borrowed, ok bool) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	b := r.sessions[key]
-	if b == nil || b.busy || b.differs || b.stale || !b.known || b.order != nil || b.applied == 0 || b.dirty != clean ||
-		!b.disconnectedAt.IsZero() || b.want.Outcome == contracts.OutcomeReject {
-		return s, has, nil, false
+	s := r.sessions[key]
+	if s == nil || s.busy || s.differs || s.stale || !s.known || s.order != nil || s.applied == 0 || s.dirty != clean ||
+		!s.disconnectedAt.IsZero() || s.want.Outcome == contracts.OutcomeReject {
+		r.mu.Unlock()
+		return nil, false
 	}
-	b.lane.drop(b)
-	b.busy = true
-	return b.Session, b.want, func(unsure bool) {
+	s.lane.drop(s)
+	r.unclaim(s)
+	s.busy = true
+	b = &Borrowed{Session: s.Session, Has: s.want, r: r, s: s}
+	applied := s.applied
+	r.mu.Unlock()
+	if r.cfg.Claims == nil {
+		return b, true
+	}
+	b.grant = r.cfg.Claims.Claim(ctx, []nas.Wanted{{Key: key, StartedAt: b.Session.StartedAt}})[0]
+	if b.Until = b.grant.Until; b.Until.IsZero() {
+		b.Return(false)
+		return nil, false
+	}
+	if told := b.grant.Told; told != nil && (told.Ended || told.Applied != applied) {
+		b.Return(false)
+		r.Learn([]nas.Told{*told})
+		return nil, false
+	}
+	return b, true
+}
+
+// Return gives the session back; with unsure it is no longer known what it has.
+func (b *Borrowed) Return(unsure bool) {
+	key := b.Session.Key
+	if !b.grant.Until.IsZero() {
+		back := nas.Returned{Key: key, Serial: b.grant.Serial}
 		if unsure {
-			r.cfg.SetApplied(key, 0)
+			back.Told = &nas.Told{Key: key, StartedAt: b.Session.StartedAt}
 		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		b.busy = false
-		if unsure {
-			b.applied = 0
-		}
-		r.settle(b)
-	}, true
+		b.r.cfg.Claims.Return(back)
+	}
+	if unsure {
+		b.r.cfg.SetApplied(key, 0)
+	}
+	b.r.mu.Lock()
+	defer b.r.mu.Unlock()
+	b.s.busy = false
+	if unsure {
+		b.s.applied = 0
+	}
+	b.r.settle(b.s)
 }
