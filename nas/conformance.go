@@ -175,6 +175,13 @@ func Judge(s Sightings, known *Conformance, model string, at time.Time) []Findin
 			of[i] += n.N
 			f.Facts = append(f.Facts, Fact{Form: k.form, N: n.N, Value: sightValue(x, n.Value)})
 		}
+		if check == CheckCoAClass {
+			f.lastOf(s, known)
+			if f.Result != Unseen {
+				out = append(out, f)
+			}
+			continue
+		}
 		if i, ok := verdict(check, total, of, known.Of(check).Result); ok {
 			f.Result, f.Form = sightKinds[best[i]].worth, sightKinds[best[i]].form
 			slices.SortStableFunc(f.Facts, func(a, b Fact) int { return cmp.Compare(b.N, a.N) })
@@ -182,6 +189,22 @@ func Judge(s Sightings, known *Conformance, model string, at time.Time) []Findin
 		}
 	}
 	return out
+}
+
+// lastOf is the finding of the latest sight alone, if it is later than what a probe has found since.
+func (f *Finding) lastOf(s Sightings, known *Conformance) {
+	was := known.Of(f.Check)
+	var last Seen
+	for x := range Sight(Sights) {
+		k := sightKinds[x]
+		if n := s[x]; k.check == f.Check && n.N > 0 && n.At.After(last.At) {
+			last = n
+			f.Result, f.Form, f.Facts = k.worth, k.form, []Fact{{Form: k.form}}
+		}
+	}
+	if byTraffic := was.Form == sightKinds[SawClassTaken].form || was.Form == sightKinds[SawClassKept].form; !byTraffic && !last.At.After(was.At) {
+		f.Result = Unseen
+	}
 }
 
 // verdict is which of good, noted and bad it is.

@@ -98,6 +98,37 @@ func TestBadFromTheFirstIsNoRegression(t *testing.T) {
 	}
 }
 
+// TestTheLastClassCounts: of a probe and what came back after it, the later one is what is known.
+func TestTheLastClassCounts(t *testing.T) {
+	var c nas.Conformance
+	at := noon
+	now := func() time.Time { at = at.Add(time.Minute); return at }
+	probe := func(r nas.Result, form nas.Form) {
+		c.Take([]nas.Finding{{Check: nas.CheckCoAClass, Result: r, Form: form, At: now()}})
+	}
+	s := nas.Sightings{}
+	judge := func(x nas.Sight, want nas.Form) {
+		t.Helper()
+		if x != nas.SawOn {
+			s.Add(nas.Sightings{x: {N: 1, At: now()}})
+		}
+		c.Take(nas.Judge(s, &c, "", now()))
+		if f := c.Of(nas.CheckCoAClass); f.Form != want {
+			t.Errorf("%q, want %q: %+v", f.Form, want, s)
+		}
+	}
+	judge(nas.SawOn, "")
+	probe(nas.Noted, "acked")
+	judge(nas.SawOn, "acked")
+	judge(nas.SawClassTaken, "returned")
+	judge(nas.SawOn, "returned")
+	probe(nas.Noted, "refused")
+	judge(nas.SawOn, "refused")
+	probe(nas.Noted, "acked")
+	judge(nas.SawClassKept, "kept")
+	judge(nas.SawClassTaken, "returned")
+}
+
 func TestOnceIsEnoughForSomeChecks(t *testing.T) {
 	for _, x := range []struct {
 		s    nas.Sightings
@@ -185,7 +216,11 @@ func TestStrategyFollowsFindings(t *testing.T) {
 			want: [4]string{"dialect", "coa", "disconnect", ""}, rates: nas.CoA, identify: 2},
 		{name: "without effect", found: []nas.Finding{find(nas.CheckEffect, nas.Bad, "missing")},
 			want: [4]string{"dialect", "disconnect", "disconnect", ""}, rates: nas.Disconnect, identify: 2},
-		{name: "Class may go", found: []nas.Finding{find(nas.CheckCoAClass, nas.Good, "acked"), find(nas.CheckClass, nas.Good, "echoed")},
+		{name: "Class is acknowledged", found: []nas.Finding{find(nas.CheckCoAClass, nas.Noted, "acked")},
+			want: [4]string{"dialect", "coa", "disconnect", ""}, rates: nas.CoA, identify: 2},
+		{name: "Class stays", found: []nas.Finding{find(nas.CheckCoAClass, nas.Noted, "kept")},
+			want: [4]string{"dialect", "coa", "disconnect", "no"}, rates: nas.CoA, identify: 2},
+		{name: "Class may go", found: []nas.Finding{find(nas.CheckCoAClass, nas.Good, "returned"), find(nas.CheckClass, nas.Good, "echoed")},
 			want: [4]string{"dialect", "coa", "disconnect", "yes"}, rates: nas.CoA, identify: 2},
 		{name: "Class does not come back", found: []nas.Finding{find(nas.CheckCoAClass, nas.Good, "acked"), find(nas.CheckClass, nas.Bad, "none")},
 			want: [4]string{"dialect", "coa", "disconnect", "no"}, rates: nas.CoA, identify: 2},

@@ -94,7 +94,9 @@ var formTexts = map[Check]map[Form]inWords{
 	CheckIdentify: {Form(ByDialect): {"all that its dialect names", "tudo o que o dialeto traz"}, Form(ByLoginAndID): {"User-Name and Acct-Session-Id", "User-Name e Acct-Session-Id"},
 		Form(ByID): {"Acct-Session-Id alone", "só Acct-Session-Id"}, Form(ByLogin): {"User-Name alone", "só User-Name"},
 		"none": {"no way tried finds the session", "nenhuma forma tentada acha a sessão"}},
-	CheckCoAClass: {"acked": {"acknowledged", "confirmado"}, "refused": {"refused with %s", "recusado com %s"}, "silent": {"not answered", "sem resposta"}},
+	CheckCoAClass: {"returned": {"comes back in accounting", "volta na contabilização"}, "kept": {"acknowledged, and the one before comes back", "confirmado, e o anterior volta"},
+		"alone": {"such devices act on it alone and pass over the rest", "tais equipamentos só tratam dele e ignoram o resto"},
+		"acked": {"acknowledged; the session's next records show whether it comes back", "confirmado; os próximos registros da sessão mostram se volta"}, "refused": {"refused with %s", "recusado com %s"}, "silent": {"not answered", "sem resposta"}},
 }
 
 // refusals that tell what a way of naming a session led to.

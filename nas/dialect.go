@@ -33,6 +33,8 @@ type Dialect struct {
 	// OpenIPv6 says that the walled garden does not cover IPv6: while walled, a session gets none. What it has does not
 	// change by CoA, so into and out of the garden such a session is disconnected.
 	OpenIPv6 bool
+	// ClassAlone says that such devices act on Class alone in a CoA-Request that carries it, and pass over the rest.
+	ClassAlone bool
 	// Recall is the service that a digest stands for, where that is known; nil: never. Dialects that must name what a
 	// session has, to be rid of it, need it.
 	Recall func(Digest) (Service, bool)

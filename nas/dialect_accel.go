@@ -33,11 +33,12 @@ func accelDialect(g Garden, o Options) (*Dialect, error) {
 		return say
 	}
 	return &Dialect{
-		Name:     "accel-ppp",
-		Title:    "accel-ppp",
-		CoAPort:  3799,
-		Can:      Abilities{Rates: true, Wall: g.Pool == ""},
-		OpenIPv6: g.Pool != "",
+		Name:       "accel-ppp",
+		Title:      "accel-ppp",
+		CoAPort:    3799,
+		Can:        Abilities{Rates: true, Wall: g.Pool == ""},
+		OpenIPv6:   g.Pool != "",
+		ClassAlone: true,
 		Accept: func(s Service) (radius.Attributes, error) {
 			say := accept(s)
 			if s.Outcome == contracts.OutcomeWalled && g.Pool != "" {

@@ -82,6 +82,14 @@ func (c Cookie) Append(dst []byte) []byte {
 	return hex.AppendEncode(dst, b[:])
 }
 
+// AppendMarked writes the same cookie in another spelling, as which a probe sends it: what comes back afterwards shows
+// whether a device took the Class of a CoA-Request.
+func (c Cookie) AppendMarked(dst []byte) []byte {
+	plain := c.Append(nil)
+	dst = append(append(dst, cookiePrefix...), '0')
+	return append(dst, plain[len(cookiePrefix):]...)
+}
+
 // ParseCookie reads what Append wrote; other Class values are not ours.
 func ParseCookie(class []byte) (Cookie, bool) {
 	rest, ok := strings.CutPrefix(string(class), cookiePrefix)

@@ -38,9 +38,11 @@ const (
 	SawNoIPv6
 	SawPorts // a record with a block of public ports
 	SawNoPorts
-	SawEffect   // after an acknowledged CoA the traffic showed the new rate
-	SawNoEffect // after an acknowledged CoA the traffic was faster than the new rate
-	Sights      = int(iota)
+	SawEffect     // after an acknowledged CoA the traffic showed the new rate
+	SawClassTaken // a record brought back the Class of a CoA-Request
+	SawClassKept  // a record after one brought back the Class before
+	SawNoEffect   // after an acknowledged CoA the traffic was faster than the new rate
+	Sights        = int(iota)
 )
 
 // sightKinds say to which check each belongs, how its form is called and what it is worth.
@@ -63,6 +65,7 @@ var sightKinds = [Sights]struct {
 	SawOn: {CheckBoot, "on", Good}, SawOff: {CheckBoot, "off", Good},
 	SawIPv6: {CheckIPv6, "reported", Good}, SawNoIPv6: {CheckIPv6, "none", Noted},
 	SawPorts: {CheckPorts, "reported", Good}, SawNoPorts: {CheckPorts, "none", Noted},
+	SawClassTaken: {CheckCoAClass, "returned", Good}, SawClassKept: {CheckCoAClass, "kept", Noted},
 	SawEffect: {CheckEffect, "seen", Good}, SawNoEffect: {CheckEffect, "missing", Bad},
 }
 

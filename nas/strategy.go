@@ -93,7 +93,7 @@ type Strategy struct {
 	Identify Part // an Identification
 	Rates    Part // a Method: how other rates are brought about
 	Wall     Part // a Method: how sessions get into the walled garden and out of it
-	Class    Part // "yes": a CoA-Request may carry Class; "no"; "" when that is not known
+	Class    Part // "yes": a CoA-Request may carry Class, which comes back; "no"; "" when that is not known
 }
 
 // Strategy of a device that speaks a dialect.
@@ -119,9 +119,11 @@ func (c *Conformance) Strategy(d *Dialect) Strategy {
 	switch f := c.Of(CheckCoAClass); {
 	case c.Of(CheckClass).Result == Bad:
 		found(&s.Class, "no", CheckClass)
-	case f.Result == Good:
+	case f.Result == Good && !d.ClassAlone:
 		found(&s.Class, "yes", CheckCoAClass)
-	case f.Result != Unseen:
+	case d.ClassAlone:
+		s.Class.Value = "no"
+	case f.Result != Unseen && f.Form != "acked":
 		found(&s.Class, "no", CheckCoAClass)
 	}
 	for _, fixed := range []struct {

@@ -16,6 +16,8 @@ type DeviceTable struct {
 	dialects *nas.Dialects
 	set      sync.Mutex // one Set at a time
 	current  atomic.Pointer[deviceSnapshot]
+	marks    sync.Map    // nas.SessionKey: sessions that a probe sent another Class
+	anyMarks atomic.Bool // there has been one
 }
 
 type deviceSnapshot struct {

@@ -95,7 +95,7 @@ func (t *DeviceTable) apply(datagram []byte, r *Record, sessions *Sessions) {
 			d.sawSession(s, &after, r)
 		}
 	}
-	d.sawRecord(datagram, r)
+	t.sawRecord(d, datagram, r)
 }
 
 func either(yes bool, a, b nas.Sight) nas.Sight {
@@ -116,6 +116,22 @@ func (t *Sessions) last(key nas.SessionKey) (s Session, known bool) {
 	return s, false
 }
 
+// Mark has the next record of a session tell whether its device gives back the Class of a CoA-Request that it was sent,
+// which nas.Cookie.AppendMarked wrote.
+func (t *DeviceTable) Mark(key nas.SessionKey) {
+	t.marks.Store(key, struct{}{})
+	t.anyMarks.Store(true)
+}
+
+// unmark reports whether a session was marked until now.
+func (t *DeviceTable) unmark(key nas.SessionKey) bool {
+	if !t.anyMarks.Load() {
+		return false
+	}
+	_, ok := t.marks.LoadAndDelete(key)
+	return ok
+}
+
 // sawSession notes what only a session's course shows: how far apart its records come, and counters that wrapped.
 func (d *device) sawSession(s *sights, after *Session, r *Record) {
 	if every := after.interval(); every > 0 && r.Kind == KindInterim && after.Heard == r.sent().Unix() {
@@ -134,7 +150,7 @@ func (d *device) sawSession(s *sights, after *Session, r *Record) {
 }
 
 // sawRecord notes the form of a record.
-func (d *device) sawRecord(datagram []byte, r *Record) {
+func (t *DeviceTable) sawRecord(d *device, datagram []byte, r *Record) {
 	v, err := ParseView(datagram)
 	if err != nil {
 		return // it was read before
@@ -160,7 +176,13 @@ func (d *device) sawRecord(datagram []byte, r *Record) {
 	})
 	saw(idForm(r.Key.ID), int64(len(r.Key.ID)))
 	var room [64]byte
+	taken := classes > 0 && bytes.Equal(r.Cookie.AppendMarked(room[:0]), class)
+	if t.unmark(r.Key) {
+		saw(either(taken, nas.SawClassTaken, nas.SawClassKept), 0)
+	}
 	switch {
+	case classes == 1 && taken:
+		saw(nas.SawClassEcho, 0)
 	case classes == 0:
 		saw(nas.SawClassNone, 0)
 	case classes > 1:

@@ -115,3 +115,37 @@ func TestInterimsAreHeldAgainstWhatWasAsked(t *testing.T) {
 		}
 	}
 }
+
+// TestAMarkedClassTellsWhetherItComesBack: only the next record of a session that was probed counts.
+func TestAMarkedClassTellsWhetherItComesBack(t *testing.T) {
+	cookie := nas.Cookie{Access: 7, Granted: 0x0100000000000042}
+	for name, x := range map[string]struct {
+		class []byte
+		want  nas.Sight
+	}{"taken": {cookie.AppendMarked(nil), nas.SawClassTaken}, "kept": {cookie.Append(nil), nas.SawClassKept}} {
+		if got, ok := nas.ParseCookie(x.class); !ok || got != cookie {
+			t.Fatalf("%s: %q is %+v", name, x.class, got)
+		}
+		sessions := NewSessions()
+		table := NewDeviceTable(nas.NewDialects(nas.DefaultGarden()), []nas.Device{{ID: 7, Name: "bras", Secret: []byte("s3cret"), InterimSeconds: 60}})
+		send := func(kind int, id string, class []byte) {
+			b := accountingRequest(acctStatusType, kind, acctSessionID, id, attrUserName, "ana", attrClass, class)
+			v, err := ParseView(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, _ := ParseRecord(7, v, t0)
+			table.apply(b, &r, sessions)
+		}
+		send(1, "1", cookie.Append(nil))
+		table.Mark(nas.SessionKey{Device: 7, ID: "1"})
+		send(3, "2", cookie.Append(nil))
+		for range 3 {
+			send(3, "1", x.class)
+		}
+		seen := table.Sightings()[7]
+		if seen[x.want].N != 1 || seen[nas.SawClassTaken].N+seen[nas.SawClassKept].N != 1 || seen[nas.SawClassEcho].N != 5 {
+			t.Errorf("%s: %+v", name, seen)
+		}
+	}
+}

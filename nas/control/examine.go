@@ -155,9 +155,9 @@ func (e *Examiner) trySession(ctx context.Context, dev *nas.Device, p *Patient, 
 	if d == nil {
 		return nil, false, fmt.Errorf("the dialect %q is not known", dev.Dialect)
 	}
-	steps, ok, err := d.Change(p.Has.Outcome, p.Has)
+	steps, ok, err := d.Change(p.Has, p.Has)
 	if err == nil && ok && len(steps) > 1 { // what withdraws the service before it gives it is more than is needed
-		if less, also, err := d.Change(0, p.Has); err == nil && also && len(less) < len(steps) {
+		if less, also, err := d.Change(nas.Service{}, p.Has); err == nil && also && len(less) < len(steps) {
 			steps = less
 		}
 	}
@@ -211,15 +211,20 @@ func (e *Examiner) trySession(ctx context.Context, dev *nas.Device, p *Patient, 
 	if best == "" || p.Session.Access == 0 {
 		return found, unsure, nil
 	}
+	if d.ClassAlone {
+		return append(found, finding(nas.CheckCoAClass, nas.Noted, "alone", "")), unsure, nil
+	}
 	with := slices.Clone(steps)
 	last := &with[len(with)-1]
 	*last = slices.Clone(*last)
-	last.Add(rfc2865.Class_Type, nas.Cookie{Access: p.Session.Access, Granted: p.Has.Digest()}.Append(nil))
+	last.Add(rfc2865.Class_Type, nas.Cookie{Access: p.Session.Access, Granted: p.Has.Digest()}.AppendMarked(nil))
 	r, err := tell(best, with)
 	if err != nil {
 		return nil, unsure, err
 	}
-	return append(found, told(nas.CheckCoAClass, r, nas.Noted)), unsure, nil
+	class := told(nas.CheckCoAClass, r, nas.Noted)
+	class.Result = nas.Noted // an acknowledgement is no proof: what comes back is
+	return append(found, class), unsure, nil
 }
 
 // told is what came of a CoA-Request; refused says what it is worth when it is not acknowledged.

@@ -46,18 +46,18 @@ func TestExamine(t *testing.T) {
 		want          string
 	}{
 		{name: "a standard one", dialect: "standard",
-			want: good + "good coa_no_change acked\ngood coa_identification dialect [dialect ] [login_id ] [session_id ] [login ]\ngood coa_class acked"},
+			want: good + "good coa_no_change acked\ngood coa_identification dialect [dialect ] [login_id ] [session_id ] [login ]\nnoted coa_class acked"},
 		{name: "RouterOS takes no Class", dialect: "mikrotik",
 			want: good + "good coa_no_change acked\ngood coa_identification dialect [dialect ] [login_id ] [session_id ] [login ]\nnoted coa_class refused"},
 		{name: "accel-ppp does not sign", dialect: "accel-ppp",
 			want: strings.Replace(good, "good coa_reply_signed signed", "noted coa_reply_signed unsigned", 1) +
-				"good coa_no_change acked\ngood coa_identification dialect [dialect ] [login_id ] [session_id ] [login ]\ngood coa_class acked"},
+				"good coa_no_change acked\ngood coa_identification dialect [dialect ] [login_id ] [session_id ] [login ]\nnoted coa_class alone"},
 		{name: "another address than it knows", dialect: "standard", patient: func(p *control.Patient) { p.Session.FramedIP = netip.MustParseAddr("192.0.2.77") },
-			want: good + "good coa_no_change acked\nnoted coa_identification login_id [dialect Session-Context-Not-Found] [login_id ] [session_id ] [login ]\ngood coa_class acked"},
+			want: good + "good coa_no_change acked\nnoted coa_identification login_id [dialect Session-Context-Not-Found] [login_id ] [session_id ] [login ]\nnoted coa_class acked"},
 		{name: "another User-Name", dialect: "standard", patient: func(p *control.Patient) { p.Session.Login = "ana@isp" },
-			want: good + "good coa_no_change acked\nnoted coa_identification session_id [dialect Session-Context-Not-Found] [login_id Session-Context-Not-Found] [session_id ] [login Session-Context-Not-Found]\ngood coa_class acked"},
+			want: good + "good coa_no_change acked\nnoted coa_identification session_id [dialect Session-Context-Not-Found] [login_id Session-Context-Not-Found] [session_id ] [login Session-Context-Not-Found]\nnoted coa_class acked"},
 		{name: "two sessions of the login", dialect: "standard", patient: func(p *control.Patient) { p.Alone = false },
-			want: good + "good coa_no_change acked\ngood coa_identification dialect [dialect ] [login_id ] [session_id ]\ngood coa_class acked"},
+			want: good + "good coa_no_change acked\ngood coa_identification dialect [dialect ] [login_id ] [session_id ]\nnoted coa_class acked"},
 		{name: "refuses every CoA", dialect: "standard", quirks: nastest.Quirks{RefuseCoA: 501},
 			want: "good coa_reach answers\ngood coa_reply_signed signed\nnoted coa_unknown_session refused\ngood coa_reply_address same\nbad coa_no_change refused\n" +
 				"bad coa_identification none [none ] [dialect Administratively-Prohibited] [login_id Administratively-Prohibited] [session_id Administratively-Prohibited] [login Administratively-Prohibited]"},
