@@ -234,6 +234,7 @@ func (s *server) networkAPI(a huma.API) {
 	s.commandsAPI(a)
 	s.devicesAPI(a)
 	s.routerAPI(a)
+	s.conformanceAPI(a)
 	s.poolsAPI(a)
 	if s.SetClock != nil {
 		s.clockAPI(a)

@@ -22,6 +22,8 @@ type deviceView struct {
 	Commands  []nas.CommandRecord
 	Zone      *time.Location // where it stands
 	Elsewhere bool           // that is not the reader's
+
+	Conformance ConformanceReport
 }
 
 // deviceCommands is how many of the last commands a device's page shows.
@@ -70,6 +72,9 @@ func (s *server) devicePage(w http.ResponseWriter, r *http.Request, p *page) err
 	}
 	v.Zone = p.zoneOf(&v.Device)
 	v.Elsewhere = v.Zone.String() != p.zone.String()
+	if v.Conformance, err = s.conformanceOf(r.Context(), &v.Device, p.lang); err != nil {
+		return err
+	}
 	return show(w, r, http.StatusOK, deviceDetail(p, &v))
 }
 

@@ -232,7 +232,7 @@ func open(t testing.TB, change ...func(*admin.Config)) *house {
 		t.Fatal("the first account was not made")
 	}
 	config := admin.Config{Connections: h.sessions, Contracts: h.contracts, Billing: h.billing, Sessions: sessionStore{h.sessions}, Usage: usageStore{h.sessions},
-		Devices: h.devices, Dialects: nas.NewDialects(nas.DefaultGarden()), Network: &h.network, Directory: directory{h}, Refusals: &h.refusals, Staff: &adminpg.Store{Pool: pool}, SignIns: &adminpg.SignIns{Pool: pool},
+		Devices: h.devices, Conformance: h.devices, Dialects: nas.NewDialects(nas.DefaultGarden()), Network: &h.network, Directory: directory{h}, Refusals: &h.refusals, Staff: &adminpg.Store{Pool: pool}, SignIns: &adminpg.SignIns{Pool: pool},
 		Disconnect:  func(_ context.Context, key nas.SessionKey, _, _ string) error { h.cut <- key; return nil },
 		SecretInUse: func(id nas.DeviceID) radius.SecretProof { return h.secrets[id] },
 		Now:         h.clock, SetClock: func(to time.Time) error { h.setClock(to); return nil }, Zone: saoPaulo, NoticeChannels: []string{"log"},

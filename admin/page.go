@@ -223,6 +223,7 @@ var conflictTexts = map[string]string{
 	"duplicate_login": "The login is already taken", "duplicate_document": "The document belongs to another customer",
 	"duplicate_source": "The source belongs to another access server with the same NAS-Identifier", "duplicate_certificate": "The certificate belongs to another access server",
 	"unreachable":   "The access server has no address for commands",
+	"probing":       "The access server is being probed already",
 	"address_taken": "The address or network belongs to another access", "mark_taken": "Another access is already recognised by that",
 }
 

@@ -30,6 +30,7 @@ type Config struct {
 	Devices     Devices
 	Dialects    *nas.Dialects
 	Network     Network
+	Conformance Conformance
 	Directory   Directory
 	Refusals    Refusals
 	Staff       Staff
@@ -75,7 +76,7 @@ type server struct {
 
 // New is the HTTP handler of panel, API, /healthz and /metrics.
 func New(c Config) (http.Handler, error) {
-	if c.Contracts == nil || c.Billing == nil || c.Sessions == nil || c.Connections == nil || c.Usage == nil || c.Devices == nil || c.Dialects == nil || c.Network == nil || c.Directory == nil || c.Refusals == nil ||
+	if c.Contracts == nil || c.Billing == nil || c.Sessions == nil || c.Connections == nil || c.Usage == nil || c.Devices == nil || c.Conformance == nil || c.Dialects == nil || c.Network == nil || c.Directory == nil || c.Refusals == nil ||
 		c.Staff == nil || c.SignIns == nil || c.Disconnect == nil || c.SecretInUse == nil || c.Now == nil || c.Zone == nil || c.Health == nil {
 		return nil, errors.New("admin: a required part is missing from the configuration")
 	}
@@ -183,6 +184,9 @@ func (s *server) panel(m *http.ServeMux) {
 	page("POST /devices/{id}/retire", s.retireDevice)
 	page("POST /devices/{id}/drop-older-secret", s.dropOlderSecret)
 	page("POST /devices/{id}/observe", s.observeDeviceAnew)
+	page("POST /devices/{id}/probe", s.probeDevice)
+	page("POST /devices/{id}/strategy", s.setStrategy)
+	page("POST /devices/{id}/acknowledge", s.acknowledgeRegression)
 
 	page("GET /plans", s.plansPage)
 	page("GET /plans/new", s.newPlanPage)

@@ -3,6 +3,7 @@ package nas
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -35,10 +36,11 @@ const (
 	CheckNoChange Check = "coa_no_change"
 	CheckIdentify Check = "coa_identification"
 	CheckCoAClass Check = "coa_class"
+	CheckBuild    Check = "firmware" // its model and version, as its API says them: what a regression is dated by
 )
 
 // Checks in the order in which they are shown.
-var Checks = []Check{CheckReach, CheckFrom, CheckSigns, CheckUnknown, CheckNoChange, CheckIdentify, CheckCoAClass, CheckEffect, CheckMA, CheckID,
+var Checks = []Check{CheckBuild, CheckReach, CheckFrom, CheckSigns, CheckUnknown, CheckNoChange, CheckIdentify, CheckCoAClass, CheckEffect, CheckMA, CheckID,
 	CheckReuse, CheckInterim, CheckGigawords, CheckClass, CheckClock, CheckDelay, CheckStop, CheckBoot, CheckIPv6, CheckPorts}
 
 // Result of a check.
@@ -69,7 +71,7 @@ type Finding struct {
 	Facts  []Fact // the evidence
 	At     time.Time
 	Since  time.Time // Result has been so since
-	Model  string    // the device's Site.Model by then
+	Model  string    // Conformance.Build of the device by then
 
 	// GoodAt is when the check was last good, and GoodModel what the device was by then; the zero time: never.
 	GoodAt    time.Time
@@ -120,6 +122,14 @@ func (c *Conformance) Of(check Check) Finding {
 		}
 	}
 	return Finding{Check: check}
+}
+
+// Build is what a device is, as far as that is known: the model that an operator has entered, and its firmware.
+func (c *Conformance) Build(model string) string {
+	if f := c.Of(CheckBuild); len(f.Facts) > 0 {
+		return strings.TrimSpace(model + " " + f.Facts[0].Value)
+	}
+	return model
 }
 
 // Take joins newer findings to those that are known, and tells whether any result, form or regression is another now.

@@ -28,6 +28,7 @@ func (w inWords) in(lang contracts.Language) string {
 }
 
 var checkTexts = map[Check]inWords{
+	CheckBuild:     {"Firmware", "Firmware"},
 	CheckMA:        {"Message-Authenticator", "Message-Authenticator"},
 	CheckID:        {"Form of Acct-Session-Id", "Forma do Acct-Session-Id"},
 	CheckReuse:     {"Reuse of Acct-Session-Id", "Reuso do Acct-Session-Id"},
@@ -56,7 +57,8 @@ var resultTexts = map[Result]inWords{
 
 // formTexts are by check and form; %s is the fact's value, where the form has one.
 var formTexts = map[Check]map[Form]inWords{
-	CheckMA: {"signed": {"Access-Requests carry it", "Access-Requests o trazem"}, "unsigned": {"Access-Requests lack it", "Access-Requests sem ele"}},
+	CheckBuild: {"says": {"%s", "%s"}},
+	CheckMA:    {"signed": {"Access-Requests carry it", "Access-Requests o trazem"}, "unsigned": {"Access-Requests lack it", "Access-Requests sem ele"}},
 	CheckID: {"hex": {"%s hexadecimal digits", "%s dígitos hexadecimais"}, "text": {"%s printable characters", "%s caracteres imprimíveis"},
 		"bytes": {"%s bytes, not all of them printable", "%s bytes, nem todos imprimíveis"}},
 	CheckReuse:   {"new": {"sessions begin under new ids", "sessões começam com ids novos"}, "again": {"another session began under an id already used", "outra sessão começou com um id já usado"}},
@@ -182,14 +184,14 @@ func (s Strategy) Lines(lang contracts.Language) []StrategyPart {
 
 var noteTexts = map[string]inWords{
 	NoteNoSession: {"No open session of the access server has what it should have: nothing was tried on a session.",
-		"Nenhuma sessão aberta do servidor de acesso tem o que deveria ter: nada foi testado em sessão."},
+		"Nenhuma sessão aberta do concentrador tem o que deveria ter: nada foi testado em sessão."},
 	NoteNotOpen: {"The session asked for is not open, or has not what it should have: nothing was tried on a session.",
 		"A sessão pedida não está aberta, ou não tem o que deveria ter: nada foi testado em sessão."},
 	NoteNoTrial: {"The login for trials has no open session that has what it should have: no rate was tried.",
 		"O login de testes não tem sessão aberta com o que deveria ter: nenhuma velocidade foi testada."},
-	NoteUnknown:     {"The access server is not known to the node that took the probe.", "O servidor de acesso não é conhecido do nó que fez o teste."},
+	NoteUnknown:     {"The access server is not known to the node that took the probe.", "O concentrador não é conhecido do nó que fez o teste."},
 	NoteInterrupted: {"The node ended during the probe.", "O nó encerrou durante o teste."},
-	NoteUnanswered:  {"The access server does not answer: nothing was tried on a session.", "O servidor de acesso não responde: nada foi testado em sessão."},
+	NoteUnanswered:  {"The access server does not answer: nothing was tried on a session.", "O concentrador não responde: nada foi testado em sessão."},
 	NoteOneTry:      {"A rate is being tried already.", "Uma velocidade já está em teste."},
 }
 

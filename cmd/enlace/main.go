@@ -27,6 +27,7 @@ type cli struct {
 	Token    tokenCmd    `cmd:"" help:"Manage the API's bearer tokens."`
 	Staff    staffCmd    `cmd:"" help:"Manage the panel's accounts."`
 	Simulate simulateCmd `cmd:"" help:"Run a decision table against the engine; needs no database."`
+	NAS      nasCmd      `cmd:"" name:"nas" help:"Probe access servers."`
 	RouterOS routerosCmd `cmd:"" name:"routeros" help:"Ask MikroTik routers by their API."`
 	Dialects dialectsCmd `cmd:"" help:"Show the dialects of access servers: what they say, and what they change on a live session."`
 	Import   importCmd   `cmd:"" help:"Bring in subscribers from elsewhere."`

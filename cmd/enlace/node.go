@@ -72,6 +72,7 @@ type node struct {
 	commands   *commandLog
 	channels   []notices.Channel
 	snapshots  *snapshots
+	prober     *prober
 	loaded     chan struct{} // closed once the directory came from the database
 	retained   time.Time     // when old connection records were last looked for
 	password   string        // of the account made on the first start; "" afterwards
@@ -212,6 +213,8 @@ func (n *node) prepare() (err error) {
 		SetApplied: n.setApplied, Gone: func(key nas.SessionKey, start time.Time) { n.limiter.Gone(key, start) }, Retry: n.cfg.CoARetry, WaveOf: n.cfg.WaveSessions, Log: n.log, Metrics: n.metrics,
 	})
 	p.changed, p.kick, p.pauses = n.reconciler.Changed, n.reconciler.Kick, n.reconciler.SetPauses
+	n.prober = newProber(n)
+	p.probes = n.prober.notice
 	p.usage.read, p.usage.changed = n.stores.sessions.Usage, n.reconciler.Changed
 	n.stores.sessions.Terms = p.directory.Terms
 	n.limiter = radius.NewLimiter(radius.LimitConfig{
@@ -266,6 +269,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { n.jobs(ctx); return nil })
 	g.Go(func() error { n.sweep(ctx); return nil })
 	g.Go(func() error { n.settle(ctx); return nil })
+	g.Go(func() error { n.prober.run(ctx); return nil })
 	g.Go(func() error { keepSpare(ctx); return nil })
 	g.Go(func() error { n.limiter.Run(ctx); return nil })
 	g.Go(func() error { n.lend(ctx); return nil })

@@ -38,7 +38,7 @@ func (n *node) handler() (http.Handler, error) {
 	return admin.New(admin.Config{
 		Connections: n.stores.sessions,
 		Contracts:   n.stores.contracts, Billing: n.stores.billing, Sessions: sessionsPort{n.stores.sessions, n.sessions}, Usage: usagePort{n.stores.sessions},
-		Devices: n.stores.devices, Dialects: n.dialects, Network: networkPort{n.reconciler, n}, Directory: n.directoryPort(), Refusals: n.door.Refusals(),
+		Devices: n.stores.devices, Conformance: n.stores.devices, Dialects: n.dialects, Network: networkPort{n.reconciler, n}, Directory: n.directoryPort(), Refusals: n.door.Refusals(),
 		Staff: &adminpg.Store{Pool: n.db.pool}, SignIns: &adminpg.SignIns{Pool: n.db.pool},
 		Disconnect: func(_ context.Context, key nas.SessionKey, actor, reason string) error {
 			return n.reconciler.Disconnect(key, actor, reason)

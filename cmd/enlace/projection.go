@@ -39,6 +39,7 @@ type projection struct {
 	now       func() time.Time
 	keepPast  bool                                          // the clock may be set back: windows that are over are kept
 	changed   func(access contracts.AccessID, login string) // called after a login's timeline was rebuilt
+	probes    func()                                        // called after a probe was asked for
 	kick      func()                                        // called after everything, or a device, was read anew; may be nil
 	pauses    func([]nas.Pause)                             // called when what is paused was read anew; may be nil
 	stumbled  map[string]int                                // how often in a row something could not be read although the database answers
@@ -315,6 +316,8 @@ func (p *projection) apply(ctx context.Context, changes []postgres.Change) error
 			devices = true
 		case "pause":
 			pauses = true
+		case "probe":
+			p.probes()
 		case "rules":
 			rules = true
 		}

@@ -38,12 +38,13 @@ type Patient struct {
 	Session nas.Session
 	Has     nas.Service // what is applied
 	Alone   bool        // no other session of its device has its login
+	Until   time.Time   // real clock: nothing is sent to it after this; zero: no bound
 }
 
-// Examine asks the device. heard says that requests of it were verified, with the secret that it has. p may be nil: then
-// nothing is tried on a session. silent reports that the device does not answer, unsure that a change of several steps was
+// Examine asks the device. heard says that requests of it were verified, with the secret that it has. patient, which is called once
+// the device has answered, may be or give nil: then nothing is tried on a session. silent reports that the device does not answer, unsure that a change of several steps was
 // left half-way, so that it is no longer known what the session has. The error is ctx's or the system's.
-func (e *Examiner) Examine(ctx context.Context, dev *nas.Device, heard bool, p *Patient) (found []nas.Finding, silent, unsure bool, err error) {
+func (e *Examiner) Examine(ctx context.Context, dev *nas.Device, heard bool, patient func() *Patient) (found []nas.Finding, silent, unsure bool, err error) {
 	if !dev.CoA.IsValid() {
 		return []nas.Finding{finding(nas.CheckReach, nas.Noted, "unset", "")}, true, false, nil
 	}
@@ -62,8 +63,17 @@ func (e *Examiner) Examine(ctx context.Context, dev *nas.Device, heard bool, p *
 	} else {
 		found = append(found, finding(nas.CheckFrom, nas.Bad, "other", from.String()))
 	}
+	if patient == nil {
+		return found, false, false, nil
+	}
+	p := patient()
 	if p == nil {
 		return found, false, false, nil
+	}
+	if !p.Until.IsZero() {
+		bounded, cancel := context.WithDeadline(ctx, p.Until)
+		defer cancel()
+		ctx = bounded
 	}
 	more, unsure, err := e.trySession(ctx, dev, p, r.ack)
 	return append(found, more...), false, unsure, err

@@ -74,7 +74,7 @@ func TestExamine(t *testing.T) {
 		if x.patient != nil {
 			x.patient(p)
 		}
-		found, silent, unsure, err := examiner().Examine(context.Background(), w.device.Load(), true, p)
+		found, silent, unsure, err := examiner().Examine(context.Background(), w.device.Load(), true, func() *control.Patient { return p })
 		b.Return(unsure)
 		if got := says(found); err != nil || got != x.want || silent != x.quirks.Deaf || unsure {
 			t.Errorf("%s: %v, silent %v, unsure %v\n%s\nwant\n%s", x.name, err, silent, unsure, got, x.want)

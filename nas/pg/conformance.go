@@ -77,7 +77,7 @@ func (s *Store) AddFindings(ctx context.Context, now time.Time, id nas.DeviceID,
 }
 
 // refreshFindings is how old the evidence of a finding may grow while its result stays.
-const refreshFindings = time.Minute
+const refreshFindings = 10 * time.Second
 
 // findings changes what is known of a device in service, one node at a time. Nodes are told when a result, a form or a
 // regression is another.
@@ -97,7 +97,7 @@ func (s *Store) findings(ctx context.Context, now time.Time, id nas.DeviceID,
 			return err
 		}
 		known := of[0].Conformance
-		newer, err := judge(tx, &known, model)
+		newer, err := judge(tx, &known, known.Build(model))
 		if err != nil {
 			return err
 		}
