@@ -136,6 +136,7 @@ func TestTrafficIsEvidence(t *testing.T) {
 		{"faster up than the new rate", full, reduced, 0, 32e6, []string{"coa ack ignored", "disconnect ack stop"}},
 		{"faster where nothing was lowered", full, slower, 640e6, 0, []string{"coa ack interim"}},
 		{"faster than the older rate", full, faster, 640e6, 0, []string{"coa ack traffic"}},
+		{"faster than the older rate and the new one", full, faster, 900e6, 0, []string{"coa ack ignored", "disconnect ack stop"}},
 		{"not faster than the older rate", full, faster, 500e6, 250e6, []string{"coa ack interim"}},
 		{"as fast as without any", reduced, full, 70e6, 0, []string{"coa ack traffic"}},
 	} {

@@ -118,11 +118,12 @@ func (r *Reconciler) weigh(s *session, t *trial, said nas.Report) string {
 		return t.from.Outcome != 0 && float64(want) >= stuckBelow*float64(from) && float64(seen) >= ceiling*float64(from)
 	}
 	faster := func(seen, than uint64) bool { return than > 0 && float64(seen) > overshoot*float64(than) }
-	lowered := func(from, want uint64) bool { return t.from.Outcome == 0 || want < from }
+	// Where a service was ended and the new one not begun there is no limit left, so a raise is held to its rate too.
+	changed := func(from, want uint64) bool { return t.from.Outcome == 0 || want != from }
 	switch {
-	case lowered(from.DownBps, want.DownBps) && faster(down, want.DownBps):
+	case changed(from.DownBps, want.DownBps) && faster(down, want.DownBps):
 		return fmt.Sprintf("%s down were seen, %s were ordered", about(down), nas.Rate(want.DownBps))
-	case lowered(from.UpBps, want.UpBps) && faster(up, want.UpBps):
+	case changed(from.UpBps, want.UpBps) && faster(up, want.UpBps):
 		return fmt.Sprintf("%s up were seen, %s were ordered", about(up), nas.Rate(want.UpBps))
 	case t.from.Outcome != 0 && (want.DownBps > from.DownBps && faster(down, from.DownBps) || want.UpBps > from.UpBps && faster(up, from.UpBps)):
 		r.proved(s, nas.EvidenceTraffic)
