@@ -14,6 +14,7 @@ var commandReasons = []string{
 	"rates changed", "to be %s, applied service unknown", "restored from %s to %s", "restricted from %s to %s",
 	"acknowledged without effect: %s", "acknowledged without effect (%s)", "the end of the session was acknowledged, and it goes on",
 	"the Class of the service before came back", "%s down were seen, %s were ordered", "%s up were seen, %s were ordered", "the session goes on",
+	"%s down and %s up were seen again and again, as before",
 	"coa refused: %s", "disconnect refused: %s", "no answer to the coa", "no answer to the disconnect", "answered after it was given up",
 	"the access server has no address for commands", "named as the dialect has it", "named without NAS-Identifier", "named by Acct-Session-Id alone",
 	"named by all that is known of it", "another login of the access: is this session still there?", "the subscriber's device is online elsewhere",

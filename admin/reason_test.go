@@ -12,6 +12,9 @@ func TestReasonsOfCommands(t *testing.T) {
 		"restricted from FULL to REDUCED; acknowledged without effect: 480M down were seen, 50M were ordered": {
 			"restricted from full speed to reduced speed; acknowledged without effect: 480M down were seen, 50M were ordered",
 			"restrito de velocidade plena para velocidade reduzida; confirmado sem efeito: viu-se 480M de download, o pedido era 50M"},
+		"restored from WALLED to FULL; acknowledged without effect (1M down and 40k up were seen again and again, as before)": {
+			"restored from walled garden to full speed; acknowledged without effect (1M down and 40k up were seen again and again, as before)",
+			"restabelecido de área restrita para velocidade plena; confirmado sem efeito (viu-se repetidamente 1M de download e 40k de upload, como antes)"},
 		"rates changed": {"rates changed", "velocidades mudaram"},
 		"restored from WALLED to FULL; coa refused: Unsupported-Attribute": {
 			"restored from walled garden to full speed; coa refused: Unsupported-Attribute",
