@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -18,12 +20,15 @@ import (
 // act is one access server in the vendors' story, with a line of Maria's behind it.
 type act struct {
 	vendor, title string // a section of testdata/vendors/VENDOR.txt
+	dialect       string // default: the vendor's own
 	// quirks it has from a stage on, until another says otherwise.
 	quirks map[string]nastest.Quirks
 	config func(*nastest.Config) // beside what all have; may be nil
 	// redials says that its subscriber hangs up and dials again in every stage: it cannot be told anything.
 	redials bool
 	api     bool // it has an API, the last resort
+	// mend is what its operator does about it when the subscriber is off line; may be nil.
+	mend func(*nastest.NAS)
 	// noisy says that chance decides which commands it takes: only what they lead to is held.
 	noisy bool
 
@@ -56,6 +61,8 @@ var named = map[string]nastest.Policy{
 	"enlace-500000k-250000k": {Rates: contracts.Profile{DownBps: 500e6, UpBps: 250e6}},
 	"enlace-50000k-25000k":   {Rates: contracts.Profile{DownBps: 50e6, UpBps: 25e6}},
 	"enlace-open":            {},
+	"fibra-full":             {Rates: contracts.Profile{DownBps: 500e6, UpBps: 250e6}},
+	"fibra-walled":           {Rates: contracts.Profile{DownBps: 1e6, UpBps: 1e6}},
 }
 
 // acts are every vendor as it is, and with what it is known for.
@@ -74,6 +81,10 @@ func acts() []*act {
 		{vendor: "huawei", title: "as it is"},
 		{vendor: "huawei", title: "does not know the rates in a CoA-Request, and acknowledges it", quirks: from(overdue, nastest.Quirks{
 			Unknown: []nastest.Attribute{{Vendor: 2011, Number: 2}, {Vendor: 2011, Number: 3}, {Vendor: 2011, Number: 5}, {Vendor: 2011, Number: 6}}})},
+		{vendor: "huawei", title: "takes her off line over a profile that is missing, until it is configured", dialect: "huawei-named",
+			mend: func(n *nastest.NAS) {
+				n.SetPolicy("fibra-reduced", nastest.Policy{Rates: contracts.Profile{DownBps: 50e6, UpBps: 25e6}})
+			}},
 		{vendor: "cisco", title: "as it is"},
 		{vendor: "cisco", title: "may not change a session by CoA", quirks: from(overdue, nastest.Quirks{RefuseCoA: 501})},
 		{vendor: "cisco-isg", title: "as it is"},
@@ -106,7 +117,11 @@ func acts() []*act {
 // the record of commands says how that came about.
 func TestVendors(t *testing.T) {
 	t.Parallel()
-	p := start(t, local(stages[0].at).Format(time.RFC3339), "--coa-retry", "1s,2s,4s")
+	own := filepath.Join(t.TempDir(), "dialects.yaml")
+	if err := os.WriteFile(own, []byte("huawei-named:\n  like: huawei\n  up_profile: Fibra-{outcome}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, local(stages[0].at).Format(time.RFC3339), "--coa-retry", "1s,2s,4s", "--dialects", own)
 	s := provide(t, p, "standard", "127.40.0.1")
 	all := acts()
 	for i, a := range all {
@@ -158,7 +173,7 @@ func (a *act) begin(s *story, i int) {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(a.nas.Close)
-	fields := object{"name": name, "source": source, "secret": storySecret, "dialect": a.vendor, "nas_identifier": name}
+	fields := object{"name": name, "source": source, "secret": storySecret, "dialect": cmp.Or(a.dialect, a.vendor), "nas_identifier": name}
 	if !a.redials {
 		fields["coa"] = a.nas.CoAAddr().String()
 	}
@@ -212,6 +227,11 @@ func (s *story) play(all []*act, st stage, then ...func()) {
 		}
 		if time.Now().After(deadline) {
 			s.t.Fatalf("%s: not within a minute:\n%s\n%s", st.name, strings.Join(missing, "\n"), s.heard(all))
+		}
+		for _, a := range all {
+			if a.mend != nil && st.before != "" && !a.line.Online() {
+				a.mend(a.nas)
+			}
 		}
 		time.Sleep(500 * time.Millisecond)
 		s.minutes(all, 5)
