@@ -60,6 +60,9 @@ func TestDevicePage(t *testing.T) {
 			t.Error("there is no link to a map")
 		}
 	}
+	if _, body, _ := h.get("/sessions"); !strings.Contains(words(body), "\nCEN\n") {
+		t.Error("the list of sessions has not the short name")
+	}
 	// 10:20 in São Paulo is 09:20 in Manaus, where it stands.
 	if _, body, _ := h.get("/devices/1"); !strings.Contains(body, "2026-03-18 09:20 · America/Manaus") || !strings.Contains(body, "2026-03-18 09:18:00") {
 		t.Error("the times are not those of the place where it stands")
@@ -69,7 +72,7 @@ func TestDevicePage(t *testing.T) {
 // TestSecretsOfADevice: while two are accepted the page says which one the device uses, and drops the older one.
 func TestSecretsOfADevice(t *testing.T) {
 	h := open(t)
-	h.furnish()
+	h.equip(h.clock())
 	h.signIn()
 	c := h.caller()
 	expect := func(proof radius.SecretProof, text, word string) {
@@ -102,7 +105,7 @@ func TestSecretsOfADevice(t *testing.T) {
 // TestSiteAndAPIThroughForms: what a device is and where, and how its API is reached, through the form and in JSON.
 func TestSiteAndAPIThroughForms(t *testing.T) {
 	h := open(t)
-	h.furnish()
+	h.equip(h.clock())
 	h.signIn()
 	fields := url.Values{"name": {"bras-centro"}, "dialect": {"mikrotik"}, "source": {"10.20.0.1"}, "message_authenticator": {"auto"}, "limit_proxy_state": {"auto"},
 		"short_name": {"CEN"}, "model": {"CCR2216"}, "pop": {"Centro"}, "zone": {"America/Manaus"}, "place": {"−27.0965, -52.618"},
@@ -182,7 +185,7 @@ func TestSiteAndAPIThroughForms(t *testing.T) {
 		}
 	}
 	h.site(h.bras)
-	if _, body, _ := h.get("/sessions"); !strings.Contains(words(body), "\nCEN\n") {
-		t.Error("the list of sessions has not the short name")
+	if _, body, _ := h.get("/network"); !strings.Contains(words(body), "\nCEN\n") {
+		t.Error("the network has not the short name")
 	}
 }

@@ -282,6 +282,23 @@ func (h *house) setClock(to time.Time) {
 // hostile is a name that any page must escape.
 const hostile = `<script>alert(1)</script> & "Filhos" 'Ltda'`
 
+// equip records the access servers.
+func (h *house) equip(begin time.Time) {
+	h.Helper()
+	for i, d := range []nas.Device{{Name: "bras-centro", Dialect: "mikrotik"}, {Name: "bras-norte", Dialect: "accel-ppp"}} {
+		d.Source = netip.MustParsePrefix(fmt.Sprintf("10.20.0.%d/32", i+1))
+		d.Secret, d.MessageAuthenticator, d.InterimSeconds, d.CommandsPerSecond = []byte("nas-secret-never-shown"), nas.LearnMA, 300, 50
+		d.CoA = netip.AddrPortFrom(d.Source.Addr(), 3799)
+		if i == 1 {
+			d.Certificate, d.OlderSecret = "bras-norte.example.net", []byte("nas-secret-of-before")
+		}
+		h.must(h.devices.CreateDevice(h.ctx, "system", begin, &d))
+		if i == 0 {
+			h.bras = d.ID
+		}
+	}
+}
+
 // furnish lives through the months before now: contracts, invoices, notices and payments, each on its day.
 func (h *house) furnish() {
 	h.Helper()
@@ -295,18 +312,7 @@ func (h *house) furnish() {
 		h.must(h.contracts.CreatePlan(h.ctx, "system", begin, &p))
 		h.plans = append(h.plans, p.ID)
 	}
-	for i, d := range []nas.Device{{Name: "bras-centro", Dialect: "mikrotik"}, {Name: "bras-norte", Dialect: "accel-ppp"}} {
-		d.Source = netip.MustParsePrefix(fmt.Sprintf("10.20.0.%d/32", i+1))
-		d.Secret, d.MessageAuthenticator, d.InterimSeconds, d.CommandsPerSecond = []byte("nas-secret-never-shown"), nas.LearnMA, 300, 50
-		d.CoA = netip.AddrPortFrom(d.Source.Addr(), 3799)
-		if i == 1 {
-			d.Certificate, d.OlderSecret = "bras-norte.example.net", []byte("nas-secret-of-before")
-		}
-		h.must(h.devices.CreateDevice(h.ctx, "system", begin, &d))
-		if i == 0 {
-			h.bras = d.ID
-		}
-	}
+	h.equip(begin)
 	people := []struct {
 		name, document string
 		dueDay, plan   int
