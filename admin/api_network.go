@@ -167,7 +167,7 @@ func (f *deviceFieldsJSON) apply(d *nas.Device, dialects *nas.Dialects) error {
 	if api == nil {
 		api = &deviceAPIJSON{}
 	}
-	d.API, err = parseAPI(api.Address, api.User, api.Password, api.Certificate, d.API.Password)
+	d.API, err = parseAPI(api.Address, api.User, api.Password, api.Certificate)
 	return err
 }
 

@@ -141,7 +141,7 @@ func deviceOf(f *form, d nas.Device, dialects *nas.Dialects) nas.Device {
 	d.Site = nas.Site{ShortName: f.get("short_name"), Model: f.get("model"), POP: f.get("pop"), Zone: f.get("zone")}
 	d.Site.Place, err = parsePlace(f.get("place"))
 	f.wrong(err)
-	d.API, err = parseAPI(f.get("api"), f.get("api_user"), f.get("api_password"), f.get("api_certificate"), d.API.Password)
+	d.API, err = parseAPI(f.get("api"), f.get("api_user"), f.get("api_password"), f.get("api_certificate"))
 	f.wrong(err)
 	return d
 }
@@ -216,16 +216,12 @@ const (
 	apiPortPlain = 8728
 )
 
-// parseAPI reads where and how a device's API is reached; an address alone gets the usual port. An empty password keeps
-// the one it has. No address is no API.
-func parseAPI(address, user, password, certificate string, has []byte) (nas.API, error) {
+// parseAPI reads where and how a device's API is reached; an address alone gets the usual port. No address is no API.
+func parseAPI(address, user, password, certificate string) (nas.API, error) {
 	if address = strings.TrimSpace(address); address == "" {
 		return nas.API{}, nil
 	}
-	api := nas.API{User: strings.TrimSpace(user), Password: has, Certificate: strings.ToLower(strings.TrimSpace(certificate))}
-	if password != "" {
-		api.Password = []byte(password)
-	}
+	api := nas.API{User: strings.TrimSpace(user), Password: []byte(password), Certificate: strings.ToLower(strings.TrimSpace(certificate))}
 	port := uint16(apiPortTLS)
 	if api.Certificate == nas.PlainAPI {
 		port = apiPortPlain

@@ -70,7 +70,8 @@ func TestNetworkPage(t *testing.T) {
 	for query, want := range map[string]string{
 		"?device=2":                             "cliente03@isp cliente05@isp cliente07@isp",
 		"?device=2&answer=waiting":              "cliente07@isp",
-		"?login=cliente03@isp&answer=ignored":   "cliente03@isp",
+		"?device=2&answer=ignored":              "cliente03@isp",
+		"?device=2&answer=confirmed":            "",
 		"?login=cliente03@isp&answer=confirmed": "cliente03@isp",
 		"?method=api":                           "cliente04@isp",
 		"?answer=nak":                           "cliente05@isp",
