@@ -297,7 +297,7 @@ func (c *chaos) agrees() {
 	for _, s := range c.sites {
 		for _, h := range s.homes {
 			if wrong := c.wrong(h); wrong != "" {
-				c.t.Logf("%s\n%s", wrong, s.story(h.line.ID()))
+				c.t.Logf("%s\n%s", wrong, s.tap.story(h.line.ID()))
 			}
 		}
 	}
@@ -363,16 +363,4 @@ func (s *site) orderly(t *testing.T) {
 	if second > s.rate+s.rate/5+2 || ten > 10*s.rate+s.rate/5+2 {
 		t.Errorf("%s was told %d times within a second and %d times within ten, of %d a second", s.vendor, second, ten, s.rate)
 	}
-}
-
-// story is what a session was told.
-func (s *site) story(name string) (out string) {
-	s.tap.mu.Lock()
-	defer s.tap.mu.Unlock()
-	if of := s.tap.sessions[name]; of != nil {
-		for _, c := range of.commands {
-			out += fmt.Sprintf("%s %s by %s: %v after %v\n", c.at.Format(time.TimeOnly), c.code, c.from, c.answer, c.answered.Sub(c.at))
-		}
-	}
-	return out
 }

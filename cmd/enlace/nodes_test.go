@@ -240,7 +240,7 @@ func TestTwoNodesWithoutTheirDatabase(t *testing.T) {
 			}
 		}
 		if n != lines {
-			return fmt.Errorf("%d are", n)
+			return fmt.Errorf("%d are; of the last it is seen: %s", n, p.tap.story(p.lines[lines-1].ID()))
 		}
 		return nil
 	})

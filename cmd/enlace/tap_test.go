@@ -159,3 +159,15 @@ func (p *tap) orderly(t *testing.T) {
 		t.Error(w)
 	}
 }
+
+// story is what a session was told.
+func (p *tap) story(name string) (out string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if of := p.sessions[name]; of != nil {
+		for _, c := range of.commands {
+			out += fmt.Sprintf("%s %s by %s: %v after %v\n", c.at.Format(time.TimeOnly), c.code, c.from, c.answer, c.answered.Sub(c.at))
+		}
+	}
+	return out
+}

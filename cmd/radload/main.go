@@ -23,6 +23,7 @@ type cli struct {
 	Echo       echoCmd     `cmd:"" help:"A bare UDP echo under the same load, to compare with."`
 	Bench      benchCmd    `cmd:"" help:"Bring enlace up with many subscribers, measure it and print a table."`
 	Peers      peersCmd    `cmd:"" help:"Measure enlace and FreeRADIUS, one after the other in turn, and print a table."`
+	Mass       massCmd     `cmd:"" help:"Bring enlace up with many open sessions, change their plan, and measure how the network follows."`
 	EchoServer echoServer  `cmd:"" hidden:"" help:"The server of echo."`
 
 	Version kong.VersionFlag `help:"Print the version."`
