@@ -13,7 +13,7 @@ TORTURE  ?= 10m
 # The folders with code: var/ may hold a database that only another user can read.
 FOLDERS := $(filter-out bin var,$(patsubst %/,%,$(wildcard */)))
 
-.PHONY: help build deps run test torture race bench bench-peers check generate fuzz clean
+.PHONY: help build deps run test interop torture race bench bench-peers check generate fuzz clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,11 @@ test: deps ## run every test, with real PostgreSQL and radclient
 torture: deps ## have databases, disks, access servers and the program fail at random under load (TORTURE=10m)
 	TORTURE=$(TORTURE) $(GO) test -count=1 -v -timeout 24h -run 'TestTorture|TestTheDatabaseIsAwayUnderLoad|TestChaos' ./cmd/enlace
 
+interop: ## try access servers that need a kernel of their own, on a virtual machine: hostapd, pppd (minutes)
+	@deploy/deps.sh interop
+	@deploy/kernel.sh bin/kernel
+	INTEROP_KERNEL=$(CURDIR)/bin/kernel $(GO) test -tags interop -count=1 -v -timeout $(TIMEOUT) -run TestInterop ./cmd/enlace
+
 race: deps ## run every test under the race detector
 	$(GO) test -race -timeout $(TIMEOUT) ./...
 
@@ -48,6 +53,7 @@ bench-peers: build ## enlace and Debian's FreeRADIUS under the same load, in tur
 check: ## formatting, vet, staticcheck, and generated files are fresh
 	@unformatted=$$(gofmt -l $(FOLDERS)); test -z "$$unformatted" || { echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags interop ./cmd/enlace
 	$(TOOL) staticcheck ./...
 	@before=$$($(generated)); $(MAKE) --no-print-directory generate; after=$$($(generated)); \
 		test "$$before" = "$$after" || { echo "generated files were stale; commit what make generate wrote:"; git status --short; exit 1; }

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Installs the programs that running and testing need, when they are missing. Says what and why first.
-# With everything there it does nothing and takes no time. `deps.sh run` leaves out what only tests need.
+# With everything there it does nothing and takes no time. `deps.sh run` leaves out what only tests need; `deps.sh interop`
+# adds what a virtual machine with real access servers needs.
 set -eu
 
-# One line a part: the function that finds it, what needs it (run or test), its Debian packages, and why it is needed.
+# One line a part: the function that finds it, what needs it (run, test or interop), its Debian package, and why it is needed.
 parts='
 postgresql  run   postgresql               the database server: it keeps everything, privately under ./var, and tests run on it
 radclient   run   freeradius-utils         an independent RADIUS client: tests log in with it, and so can you
@@ -17,8 +18,23 @@ vpnlogin    test  libcharon-extauth-plugins  the part of it that a subscriber lo
 browser     test  chromium-headless-shell  a browser without a window: tests look at the panel with it
 tlsproxy    test  radsecproxy              a RADIUS proxy that speaks TLS: tests log in through it
 alertrules  test  prometheus               promtool checks the alert rules; it alone is taken out of the package
+machine     interop  qemu-system-x86       a virtual machine, for access servers that need a kernel of their own
+busybox     interop  busybox-static        the first program in that machine
+modules     interop  kmod                  finds the modules of its kernel
+accesspoint interop  hostapd               an access point, on wireless interfaces in memory
+station     interop  wpasupplicant         the station at that access point
+wireless    interop  iw                    asks the interface of the station
+dialin      interop  pppoe                 the PPPoE server beside pppd
+firewall    interop  nftables              the walled garden of that server
 '
-needs=${1:-all}
+needs=${1:-test}
+case "$needs" in run | test | interop) ;; *) echo "usage: deps.sh [run|test|interop]" >&2; exit 2 ;; esac
+
+# needless says that the part just read is for something else.
+needless() {
+	case "$needs $need" in "run test" | "run interop" | "test interop") return 0 ;; esac
+	return 1
+}
 
 postgresql() {
 	for program in /usr/lib/postgresql/*/bin/postgres /usr/pgsql-*/bin/postgres; do
@@ -48,6 +64,22 @@ vpnradius() { [ -e /usr/lib/ipsec/plugins/libstrongswan-eap-radius.so ]; }
 
 vpnlogin() { [ -e /usr/lib/ipsec/plugins/libstrongswan-xauth-generic.so ]; }
 
+machine() { command -v qemu-system-x86_64 >/dev/null; }
+
+busybox() { [ -x /bin/busybox ] || [ -x /usr/bin/busybox ]; }
+
+modules() { [ -x /sbin/depmod ] && [ -x /sbin/modprobe ]; }
+
+accesspoint() { [ -x /usr/sbin/hostapd ]; }
+
+station() { [ -x /sbin/wpa_supplicant ] || [ -x /usr/sbin/wpa_supplicant ]; }
+
+wireless() { [ -x /sbin/iw ] || [ -x /usr/sbin/iw ]; }
+
+dialin() { [ -x /usr/sbin/pppoe-server ]; }
+
+firewall() { [ -x /usr/sbin/nft ]; }
+
 browser() {
 	for program in chromium-headless-shell chromium google-chrome chrome; do
 		command -v "$program" >/dev/null && return 0
@@ -61,7 +93,7 @@ tlsproxy() { [ -x /usr/sbin/radsecproxy ] || [ -x /usr/bin/radsecproxy ]; }
 
 missing='' taken='' reasons=''
 while read -r part need package why; do
-	[ "$needs" = run ] && [ "$need" = test ] && continue
+	needless && continue
 	if [ -n "$part" ] && ! "$part"; then
 		case "$package" in
 		prometheus) taken=$package ;; # installing it would bring a server that starts, and a dozen packages more
@@ -126,9 +158,12 @@ fi
 # The packages start these as services; tests run them themselves, and their ports are the machine's owner's to give.
 case "$missing" in *radsecproxy*) $as_root systemctl disable --now radsecproxy >/dev/null 2>&1 || true ;; esac
 case "$missing" in *charon-systemd*) $as_root systemctl disable --now strongswan >/dev/null 2>&1 || true ;; esac
+case "$missing" in *hostapd*) $as_root systemctl disable --now hostapd >/dev/null 2>&1 || true ;; esac
+case "$missing" in *wpasupplicant*) $as_root systemctl disable --now wpa_supplicant >/dev/null 2>&1 || true ;; esac
+case "$missing" in *nftables*) $as_root systemctl disable --now nftables >/dev/null 2>&1 || true ;; esac
 
 while read -r part need package why; do
-	[ "$needs" = run ] && [ "$need" = test ] && continue
+	needless && continue
 	if [ -n "$part" ] && ! "$part"; then
 		echo "$package is installed, but $part is still not found." >&2
 		exit 1

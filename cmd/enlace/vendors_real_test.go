@@ -197,7 +197,8 @@ func TestPPPDAttributes(t *testing.T) {
 			t.Errorf("the plugin does not write %q\n%s", want, attributes)
 		}
 	}
-	if want := "tc qdisc replace dev ppp0 root tbf rate 500000kbit burst 256k latency 50ms\n" +
+	if want := "nft delete element inet enlace walled_if { ppp0 }\n" +
+		"tc qdisc replace dev ppp0 root tbf rate 500000kbit burst 256k latency 50ms\n" +
 		"tc qdisc replace dev ppp0 handle ffff: ingress\n" +
 		"tc filter replace dev ppp0 parent ffff: protocol all prio 1 matchall action police rate 250000kbit burst 256k conform-exceed drop/pipe\n"; done != want {
 		t.Errorf("the script did\n%s, want\n%s", done, want)
