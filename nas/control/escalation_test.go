@@ -184,6 +184,7 @@ func TestTrafficAtTheOlderRateIsEvidence(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, "standard")
 			s := w.login("ana", c.from)
+			w.settled()
 			w.give("ana", c.to)
 			w.recordedAs("ana", "coa ack")
 			total := uint64(0)
@@ -195,6 +196,26 @@ func TestTrafficAtTheOlderRateIsEvidence(t *testing.T) {
 			w.recordedAs("ana", c.recordedAs...)
 			w.has(s, c.to)
 		})
+	}
+}
+
+// Some access servers end a session over what they acknowledge: the record of the change says that it ended.
+func TestASessionThatEndsOverAChangeIsRecorded(t *testing.T) {
+	w := newWorld(t, "standard")
+	for login, stop := range map[string]bool{"ana": true, "bia": false} {
+		s := w.login(login, full)
+		w.settled()
+		w.give(login, reduced)
+		w.recordedAs(login, "coa ack")
+		if stop {
+			if err := s.Leave(context.Background(), 9); err != nil {
+				t.Fatal(err)
+			}
+			w.recordedAs(login, "coa ack stop")
+		} else {
+			w.rec.SessionGone(w.key(s), 0) // inferred
+			w.recordedAs(login, "coa ack")
+		}
 	}
 }
 

@@ -38,6 +38,12 @@ const (
 	countersLag = time.Minute
 )
 
+// endsOver is how soon after an acknowledged change a Stop is told of it: some access servers end a session over a profile
+// that they do not know, and acknowledge it.
+const endsOver = 10 * time.Second
+
+func (t *trial) fresh() bool { return time.Until(t.until) > trialFor-endsOver }
+
 // unsure is what has become unknown of a session and is to be stored, once the lock is released.
 type unsure struct {
 	key nas.SessionKey

@@ -128,7 +128,7 @@ func (r *Reconciler) completed(o *outcome) {
 	default:
 		r.naked(j, a)
 	}
-	if s.gone && (j.ends() || j.rec.Method == nas.ViaAPI) && !s.goneAt.IsZero() {
+	if s.gone && (j.ends() || j.rec.Method == nas.ViaAPI || a.ack) && !s.goneAt.IsZero() {
 		j.rec.ConfirmedAt, j.rec.Evidence = s.goneAt, nas.EvidenceStop // the Stop was faster than the answer
 		s.trial = nil
 	}

@@ -186,7 +186,7 @@ func (r *Reconciler) SessionGone(key nas.SessionKey, cause int) {
 	if s == nil {
 		return
 	}
-	if s.trial != nil && s.trial.mayEnd() {
+	if s.trial != nil && (s.trial.mayEnd() || cause != 0 && s.trial.fresh()) {
 		r.proved(s, nas.EvidenceStop)
 	}
 	s.goneAt = r.cfg.Now()
