@@ -230,6 +230,7 @@ func TestTrafficOfAMomentIsNoEvidence(t *testing.T) {
 	w.says(s, 49*time.Second, 900e9, 0, 0)
 	w.says(s, 2*time.Second, 901e9, 0, 0) // the first that counts
 	w.says(s, 59*time.Second, 999e9, 0, 0)
+	w.recordedAs("ana", "coa ack interim")
 	w.says(s, 10*time.Minute, 999e9, 0, 0) // 98 GB in eleven minutes would be too fast, and is
 	w.recordedAs("ana", "coa ack ignored", "disconnect ack stop")
 }
@@ -315,7 +316,9 @@ func TestAnIgnoredDisconnectBecomesACallOfTheAPI(t *testing.T) {
 			})
 			w.nas.SetQuirks(nastest.Quirks{KeepSession: true})
 			s := w.login("ana", full)
-			api.do = func(nas.Session, nas.Service) { _ = s.Stop(context.Background(), 6) }
+			api.do = func(nas.Session, nas.Service) { // which answers before the session has ended
+				time.AfterFunc(50*time.Millisecond, func() { _ = s.Stop(context.Background(), 6) })
+			}
 			w.give("ana", walled)
 			want := []string{"disconnect ack ignored", "disconnect ack ignored"}
 			if has {
