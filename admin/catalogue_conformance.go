@@ -9,7 +9,7 @@ func init() {
 }
 
 var portugueseConformance = map[string]string{
-	"Conformance": "Conformidade", "Check": "Verificação", "Result": "Resultado", "Evidence": "Evidência", "Acknowledge": "Tomar ciência", "Ask it now": "Perguntar agora",
+	"Conformance": "Conformidade", "Checked": "Verificado", "Result": "Resultado", "Evidence": "Evidência", "Acknowledge": "Tomar ciência", "Ask it now": "Perguntar agora",
 	"How it is commanded": "Como é comandado", "Now: %s (%s)": "Agora: %s (%s)",
 	"What its traffic shows and what it answered when it was asked. “Noted” is not as the standards have it, or not there, and Enlace works around it.": "O que o tráfego mostra e o que ele respondeu quando perguntado. “Anotado” é o que foge das normas, ou falta, e que o Enlace contorna.",
 	"Asking names a session that does not exist, and tells one open session what it has already. It changes nothing for any subscriber.":                "Perguntar cita uma sessão que não existe e diz a uma sessão aberta o que ela já tem. Não muda nada para nenhum assinante.",

@@ -149,6 +149,15 @@ func (c *Conformance) Take(newer []Finding) (changed bool) {
 	return changed
 }
 
+// Forget drops the finding of a check if it is bad, and tells whether it was.
+func (c *Conformance) Forget(check Check) bool {
+	if f := c.Of(check); f.Result != Bad {
+		return false
+	}
+	c.Findings = slices.DeleteFunc(slices.Clone(c.Findings), func(f Finding) bool { return f.Check == check })
+	return true
+}
+
 // Know takes findings, at most one of each check, for all that is known.
 func (c *Conformance) Know(list []Finding) {
 	slices.SortFunc(list, func(a, b Finding) int {

@@ -26,6 +26,9 @@ func (s *sights) saw(x nas.Sight, n uint64, value int64, at time.Time) {
 	s[x].n.Add(n)
 }
 
+// Dialect of that name, nil where there is none.
+func (t *DeviceTable) Dialect(name string) *nas.Dialect { return t.dialects.Named(name) }
+
 // Saw counts a sight of a device, n times, the latest at an instant with a value.
 func (t *DeviceTable) Saw(id nas.DeviceID, x nas.Sight, n uint64, value int64, at time.Time) {
 	if d := t.current.Load().byID[id]; d != nil {

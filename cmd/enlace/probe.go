@@ -80,6 +80,9 @@ func (p *prober) do(ctx context.Context, probe *nas.Probe) {
 			p.n.log.Warn().Err(err).Int64("device", int64(probe.Device)).Msg("what a probe found could not be stored")
 			note = nas.NoteInterrupted
 		}
+		if note != nas.NoteUnanswered {
+			p.n.reconciler.Forgive(probe.Device)
+		}
 	}
 	if err := store.EndProbe(late, probe.ID, note); err != nil {
 		p.n.log.Warn().Err(err).Int64("device", int64(probe.Device)).Msg("the end of a probe could not be noted")
@@ -174,4 +177,29 @@ func firmware(ctx context.Context, dev *nas.Device) (nas.Finding, bool) {
 	}
 	text := nas.TextOf(strings.TrimSpace(facts.Board + " " + facts.Version))
 	return nas.Finding{Check: nas.CheckBuild, Result: nas.Good, Form: "says", Facts: []nas.Fact{{Form: "says", Value: text}}}, text != ""
+}
+
+// recorded keeps a command, and takes what was seen of its effect for a sight of its device.
+func (n *node) recorded(r nas.CommandRecord) {
+	n.commands.add(r)
+	const walled = "WALLED"
+	if r.Method != nas.CoA || strings.Contains(r.Want, walled) || strings.Contains(r.Reason, walled) {
+		return // the check is of rates
+	}
+	switch r.Evidence {
+	case nas.EvidenceTraffic:
+		n.projection.table.Saw(r.Session.Device, nas.SawEffect, 1, 0, n.clock.Now())
+	case nas.EvidenceIgnored:
+		n.projection.table.Saw(r.Session.Device, nas.SawNoEffect, 1, 0, n.clock.Now())
+	}
+}
+
+// returnsClass reports whether a CoA-Request to a device may carry Class, which it then gives back in accounting.
+func (p *projection) returnsClass(id nas.DeviceID) bool {
+	d, ok := p.device(id)
+	if !ok {
+		return false
+	}
+	dialect := p.table.Dialect(d.Dialect)
+	return dialect != nil && d.Conformance.Strategy(dialect).Class.Value == "yes"
 }

@@ -133,7 +133,7 @@ func (r *Reconciler) identify(s *session, dev *nas.Device, f form) radius.Attrib
 	case f == byAll || d == nil:
 		p.Attributes = nas.IdentifySession(s.Session)
 	default:
-		p.Attributes = d.Names(s.Session)
+		p.Attributes = dev.Conformance.Strategy(d).Names(d, s.Session)
 	}
 	if f == byAll && len(s.CallingStation) > 0 {
 		p.Add(rfc2865.CallingStationID_Type, radius.Attribute(s.CallingStation))

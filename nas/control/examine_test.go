@@ -207,3 +207,28 @@ func slantedRelay(t *testing.T, to netip.AddrPort) netip.AddrPort {
 	})
 	return front.LocalAddr().(*net.UDPAddr).AddrPort()
 }
+
+// TestStrategyIsFollowed: what was found of a device, or was fixed by an operator, decides how it is commanded.
+func TestStrategyIsFollowed(t *testing.T) {
+	w := newWorld(t, "standard", func(_ *world, _ *control.Config, c *nastest.Config, d *nas.Device) {
+		c.Redial = 5 * time.Millisecond
+		d.Conformance.Choice = nas.Choice{Rates: "disconnect", Identify: "session_id"}
+	})
+	s := w.login("ana", full)
+	w.give("ana", reduced)
+	w.eventually(func() bool { return w.commandsOf("") > 0 && s.Logins() >= 2 && hasNow(s, reduced) }, func() string { return w.story("ana") })
+	for _, r := range w.recorded("ana") {
+		if r.Method != nas.Disconnect {
+			t.Errorf("told by %s", r.Method)
+		}
+	}
+	w.edit(func(d *nas.Device) {
+		d.Conformance = nas.Conformance{Findings: []nas.Finding{{Check: nas.CheckIdentify, Result: nas.Noted, Form: nas.Form(nas.ByLogin)}}}
+	})
+	w.give("ana", full)
+	w.has(s, full)
+	last := w.nas.Commands()[len(w.nas.Commands())-1]
+	if last.Login != "ana" || last.SessionID != "" || s.Logins() != 2 {
+		t.Errorf("told as %q %q, %d logins", last.Login, last.SessionID, s.Logins())
+	}
+}

@@ -297,6 +297,9 @@ func (r *Reconciler) plan(s *session, dev *nas.Device) (nas.Command, error) {
 	if err != nil || cmd.Method == nas.None {
 		return cmd, err
 	}
+	if s.differs {
+		cmd = dev.Conformance.Strategy(d).Command(cmd, have, s.want)
+	}
 	if m := r.method(s, dev, cmd.Method); m != cmd.Method {
 		return nas.Command{Method: m}, nil
 	}

@@ -62,13 +62,26 @@ func sightings(ctx context.Context, tx pgx.Tx, id nas.DeviceID) (nas.Sightings, 
 	return all, err
 }
 
-// AddFindings joins what a probe found of a device to what is known of it.
+// AddFindings joins what a probe found of a device to what is known of it. That it acknowledged changes without effect is
+// forgotten when it answers: commands show anew whether that is so.
 func (s *Store) AddFindings(ctx context.Context, now time.Time, id nas.DeviceID, found []nas.Finding) error {
-	err := s.findings(ctx, now, id, func(_ pgx.Tx, _ *nas.Conformance, model string) ([]nas.Finding, error) {
+	err := s.findings(ctx, now, id, func(tx pgx.Tx, known *nas.Conformance, model string) ([]nas.Finding, error) {
+		answers := false
 		for i := range found {
 			found[i].At, found[i].Model = now, model
+			answers = answers || found[i].Check == nas.CheckReach && found[i].Result == nas.Good
 		}
-		return found, nil
+		if !answers || !known.Forget(nas.CheckEffect) {
+			return found, nil
+		}
+		_, err := tx.Exec(ctx, `delete from device_sighting where device_id = $1 and sight like $2`, int64(id), string(nas.CheckEffect)+"/%")
+		if err == nil {
+			_, err = tx.Exec(ctx, `delete from device_finding where device_id = $1 and check_name = $2`, int64(id), string(nas.CheckEffect))
+		}
+		if err == nil {
+			err = postgres.MarkChanged(ctx, tx, "device", int64(id))
+		}
+		return found, err
 	})
 	if err != nil {
 		return fmt.Errorf("storing what a probe found of device %d: %w", id, err)

@@ -88,6 +88,17 @@ func TestConformanceIsKept(t *testing.T) {
 	if err := s.AddFindings(ctx, at, d.ID, []nas.Finding{{Check: nas.CheckReach, Result: nas.Good, Form: "answers", Facts: []nas.Fact{{Form: "answers", Value: "192.0.2.1:3799"}}}}); err != nil {
 		t.Fatal(err)
 	}
+	see(3, nas.SawNoEffect)
+	if f := d.Conformance.Of(nas.CheckEffect); f.Result != nas.Bad {
+		t.Fatalf("without effect: %+v", f)
+	}
+	if err := s.AddFindings(ctx, at, d.ID, []nas.Finding{{Check: nas.CheckReach, Result: nas.Good, Form: "answers", Facts: []nas.Fact{{Form: "answers", Value: "192.0.2.1:3799"}}}}); err != nil {
+		t.Fatal(err)
+	}
+	see(1, nas.SawClassEcho)
+	if f := d.Conformance.Of(nas.CheckEffect); f.Result != nas.Unseen {
+		t.Errorf("a probe did not forget it: %+v", f)
+	}
 	want := nas.Choice{Identify: "session_id", Rates: "disconnect", Wall: "auto", Class: "no"}
 	if err := s.SetChoice(ctx, "staff:ana", at, d.ID, nas.Choice{Identify: "session_id", Rates: "disconnect", Class: "no"}); err != nil {
 		t.Fatal(err)
