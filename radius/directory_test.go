@@ -202,3 +202,26 @@ func TestDelayerKeepsOrderAndBound(t *testing.T) {
 		pushed = pushed[:0]
 	}
 }
+
+// What a session was given is known after its plan has changed: access servers must be told what to be rid of.
+func TestServicesOfPlansAsTheyWereAreKnown(t *testing.T) {
+	d := NewDirectory()
+	profile := func(mega uint64) contracts.Profile {
+		return contracts.Profile{DownBps: mega * 1e6, UpBps: mega * 1e6, Name: "p"}
+	}
+	plan := contracts.Plan{Name: "Fibra", Full: profile(500), ReducedPercent: 10, Hours: []contracts.Hours{{From: 0, Until: 60, Percent: 200}}}
+	d.SetPlans(map[contracts.PlanID]PlanProfile{1: {Name: "Fibra", Full: plan.Full, Reduced: plan.ReducedProfile(), Terms: &plan}})
+	had := d.ServicesOf(1)
+	d.SetPlans(map[contracts.PlanID]PlanProfile{1: {Name: "Fibra", Full: profile(600), Reduced: profile(60)}})
+	for _, s := range append(had, d.ServicesOf(1)...) {
+		if got, ok := d.ServiceOf(s.Digest()); !ok || got != s {
+			t.Errorf("the digest of %s stands for %s, %v", s, got, ok)
+		}
+	}
+	if len(had) < 4 {
+		t.Errorf("of a plan with hours only %d services are known", len(had))
+	}
+	if s, ok := d.ServiceOf(nas.Unsure); ok {
+		t.Errorf("what is unsure stands for %s", s)
+	}
+}
