@@ -26,7 +26,8 @@ func changeOf(have nas.Digest, want nas.Service) change {
 	return ratesChange
 }
 
-// A device that acknowledges a kind of change without effect this often within this time is not asked for it so any more.
+// A device that acknowledges a kind of change without effect this often within this time, and is not seen doing it in
+// between, is not asked for it so any more.
 const (
 	distrustAfter  = 3
 	distrustWithin = time.Hour
@@ -63,6 +64,9 @@ func (d *distrust) note(c change, m, next nas.Method, now time.Time) bool {
 	d.begin[c] = next
 	return true
 }
+
+// worked takes in that a change was seen to be done: what looks otherwise of some sessions may be how they are used.
+func (d *distrust) worked(c change, m nas.Method) { delete(d.caught, suspicion{c, m}) }
 
 // suspect counts a change without effect against its device.
 func (r *Reconciler) suspect(l *lane, c change, m nas.Method) {

@@ -133,7 +133,10 @@ func TestTrafficIsEvidence(t *testing.T) {
 		{"idle", full, reduced, 0, 0, []string{"coa ack interim"}},
 		{"at the new rate and a burst", full, reduced, 60e6, 30e6, []string{"coa ack interim"}},
 		{"faster down than the new rate", full, reduced, 64e6, 0, []string{"coa ack ignored", "disconnect ack stop"}},
-		{"faster up than the new rate", full, reduced, 0, 32e6, []string{"coa ack ignored", "disconnect ack stop"}},
+		{"faster up than the new rate", full, reduced, 0, 70e6, []string{"coa ack ignored", "disconnect ack stop"}},
+		{"faster up than the new rate, and down more than that", full, reduced, 40e6, 32e6, []string{"coa ack ignored", "disconnect ack stop"}},
+		{"at the new rate, counted the other way round", full, reduced, 25e6, 50e6, []string{"coa ack interim"}},
+		{"at the older rate, counted the other way round", reduced, full, 25e6, 50e6, []string{"coa ack interim"}},
 		{"faster where nothing was lowered", full, slower, 640e6, 0, []string{"coa ack interim"}},
 		{"faster than the older rate", full, faster, 640e6, 0, []string{"coa ack traffic"}},
 		{"faster than the older rate and the new one", full, faster, 900e6, 0, []string{"coa ack ignored", "disconnect ack stop"}},
@@ -219,7 +222,26 @@ func TestASessionThatEndsOverAChangeIsRecorded(t *testing.T) {
 	}
 }
 
-// What was heard in haste proves nothing: shorter than a minute, or with counters that had begun before the change.
+// A device whose Acct-Session-Time stands still between its records is not taken for faster than it is.
+func TestASessionTimeThatLagsIsNoEvidence(t *testing.T) {
+	w := newWorld(t, "standard")
+	s := w.login("ana", full)
+	w.settled()
+	w.give("ana", reduced)
+	w.recordedAs("ana", "coa ack")
+	key := w.key(s)
+	for i := range 4 {
+		w.mu.Lock()
+		w.now = w.now.Add(10 * time.Minute)
+		seen := nas.Session{Key: key, Login: "ana", StartedAt: w.started[key], Applied: w.applied[key]}
+		said := nas.Report{At: w.now, Seconds: 300 * int64(1+i), Output: uint64(i) * 2 * 45e6 * octets}
+		w.mu.Unlock()
+		w.rec.SessionSeen(seen, said)
+	}
+	w.recordedAs("ana", "coa ack interim")
+}
+
+// What was heard in haste proves nothing: shorter than four minutes, or with counters that had begun before the change.
 func TestTrafficOfAMomentIsNoEvidence(t *testing.T) {
 	w := newWorld(t, "standard")
 	s := w.login("ana", full)
@@ -229,9 +251,9 @@ func TestTrafficOfAMomentIsNoEvidence(t *testing.T) {
 	w.says(s, 10*time.Second, 0, 0, 0)
 	w.says(s, 49*time.Second, 900e9, 0, 0)
 	w.says(s, 2*time.Second, 901e9, 0, 0) // the first that counts
-	w.says(s, 59*time.Second, 999e9, 0, 0)
+	w.says(s, 239*time.Second, 999e9, 0, 0)
 	w.recordedAs("ana", "coa ack interim")
-	w.says(s, 10*time.Minute, 999e9, 0, 0) // 98 GB in eleven minutes would be too fast, and is
+	w.says(s, 10*time.Minute, 999e9, 0, 0) // 98 GB in a quarter of an hour would be too fast, and is
 	w.recordedAs("ana", "coa ack ignored", "disconnect ack stop")
 }
 
@@ -256,8 +278,10 @@ func TestClassIsEvidence(t *testing.T) {
 				t.Errorf("the CoA-Request carries the Class %q", class)
 			}
 		}
+		w.says(bia, time.Second, 0, 0, full.Digest()) // said before, and heard late
+		w.recordedAs("bia", "coa ack interim")
+		w.says(bia, 2*time.Minute, 0, 0, full.Digest())
 		w.says(ana, 5*time.Minute, 0, 0, reduced.Digest())
-		w.says(bia, time.Second, 0, 0, full.Digest())
 		if returns {
 			w.recordedAs("ana", "coa ack class")
 			w.recordedAs("bia", "coa ack ignored", "disconnect ack stop")
@@ -300,6 +324,29 @@ func TestADeviceThatIgnoresWhatItAcknowledgesIsDistrusted(t *testing.T) {
 	w.recordedAs(sessions[4].Login(), "coa ack")
 	if n := w.metric("enlace_nas_distrusted", nil); n != 0 {
 		t.Errorf("after it was forgiven: %v", n)
+	}
+}
+
+// A device that is seen doing a change is not one that ignores it: what looks so of some sessions does not add up.
+func TestADeviceThatDoesWhatItAcknowledgesIsNotDistrusted(t *testing.T) {
+	w := newWorld(t, "standard")
+	sessions := w.crowd(6, reduced)
+	w.settled()
+	for i, s := range sessions {
+		w.give(s.Login(), full)
+		w.recordedAs(s.Login(), "coa ack")
+		w.says(s, 2*time.Minute, 0, 0, 0)
+		if i%3 == 2 {
+			w.says(s, 5*time.Minute, 300e6*octets, 0, 0)
+			w.recordedAs(s.Login(), "coa ack traffic")
+			continue
+		}
+		w.says(s, 5*time.Minute, 50e6*octets, 0, 0) // what he watches takes what he had before
+		w.says(s, 5*time.Minute, 100e6*octets, 0, 0)
+		w.recordedAs(s.Login(), "coa ack ignored", "disconnect ack stop")
+	}
+	if n := w.metric("enlace_nas_distrusted", nil); n != 0 {
+		t.Error("it is distrusted")
 	}
 }
 

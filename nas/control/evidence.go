@@ -23,9 +23,9 @@ type trial struct {
 }
 
 // What traffic proves: over at least soundInterval a subscriber was faster than a rate by more than overshoot, which is
-// more than bursts, headers that the device counts and whole seconds make of it.
+// more than bursts, headers that the device counts and counters that are countersLag old make of it.
 const (
-	soundInterval = 60 // seconds of Acct-Session-Time
+	soundInterval = 240 // seconds: countersLag of more traffic must stay below overshoot
 	overshoot     = 1.25
 	trialFor      = 6 * time.Hour
 	// A subscriber who was given more and is seen stuckTimes in a row between ceiling and overshoot of what he had before,
@@ -104,6 +104,9 @@ func (r *Reconciler) weigh(s *session, t *trial, said nas.Report) string {
 			r.proved(s, nas.EvidenceClass)
 			return ""
 		}
+		if said.At.Before(t.at.Add(countersLag)) {
+			return "" // said before the change, perhaps, by a clock that is ahead, or sent again without Acct-Delay-Time
+		}
 		return "the Class of the service before came back"
 	}
 	if said.At.Before(t.at.Add(countersLag)) {
@@ -113,25 +116,28 @@ func (r *Reconciler) weigh(s *session, t *trial, said nas.Report) string {
 		t.base = said
 		return ""
 	}
-	seconds := said.Seconds - t.base.Seconds
+	// A device whose Acct-Session-Time stands still or lags has not become faster.
+	seconds := max(said.Seconds-t.base.Seconds, int64(said.At.Sub(t.base.At)/time.Second))
 	if seconds < soundInterval {
 		return ""
 	}
 	down, up := speed(t.base.Output, said.Output, seconds), speed(t.base.Input, said.Input, seconds)
 	t.base = said
 	from, want := t.from.Profile, t.want.Profile
-	stuck := func(seen, from, want uint64) bool {
-		return t.from.Outcome != 0 && float64(want) >= stuckBelow*float64(from) && float64(seen) >= ceiling*float64(from)
-	}
 	faster := func(seen, than uint64) bool { return than > 0 && float64(seen) > overshoot*float64(than) }
+	stuck := func(seen, from, want uint64) bool {
+		return t.from.Outcome != 0 && float64(want) >= stuckBelow*float64(from) && float64(seen) >= ceiling*float64(from) && !faster(seen, from)
+	}
+	// Some devices count the directions the other way round: what is within rates so read proves nothing.
+	within := func(p contracts.Profile) bool { return !faster(up, p.DownBps) && !faster(down, p.UpBps) }
 	// Where a service was ended and the new one not begun there is no limit left, so a raise is held to its rate too.
 	changed := func(from, want uint64) bool { return t.from.Outcome == 0 || want != from }
 	switch {
-	case changed(from.DownBps, want.DownBps) && faster(down, want.DownBps):
+	case changed(from.DownBps, want.DownBps) && faster(down, want.DownBps) && !within(want):
 		return fmt.Sprintf("%s down were seen, %s were ordered", about(down), nas.Rate(want.DownBps))
-	case changed(from.UpBps, want.UpBps) && faster(up, want.UpBps):
+	case changed(from.UpBps, want.UpBps) && faster(up, want.UpBps) && !within(want):
 		return fmt.Sprintf("%s up were seen, %s were ordered", about(up), nas.Rate(want.UpBps))
-	case t.from.Outcome != 0 && (want.DownBps > from.DownBps && faster(down, from.DownBps) || want.UpBps > from.UpBps && faster(up, from.UpBps)):
+	case t.from.Outcome != 0 && !within(from) && (want.DownBps > from.DownBps && faster(down, from.DownBps) || want.UpBps > from.UpBps && faster(up, from.UpBps)):
 		r.proved(s, nas.EvidenceTraffic)
 	case stuck(down, from.DownBps, want.DownBps), stuck(up, from.UpBps, want.UpBps):
 		if t.stuck++; t.stuck == stuckTimes {
@@ -165,6 +171,9 @@ func about(bps uint64) string {
 // proved ends the trial of a command: better evidence will not come.
 func (r *Reconciler) proved(s *session, e nas.Evidence) {
 	r.confirm(s, e)
+	if t := s.trial; e == nas.EvidenceClass || e == nas.EvidenceTraffic {
+		s.lane.distrust.worked(changeOf(t.had, t.want), t.rec.Method)
+	}
 	s.trial = nil
 }
 
