@@ -44,6 +44,8 @@ type Subscriber struct {
 	Line *contracts.Line
 	// Limit is how many sessions it may have at once; 0: as many as the provider allows.
 	Limit uint16
+	// Since is when the first of Windows began, in Unix seconds; 0: that is not known.
+	Since uint32
 }
 
 // At is the window that holds at now; after the last window's end, the last. Without windows nothing is granted.
@@ -263,6 +265,26 @@ func (d *Directory) ServiceAt(s *Subscriber, now time.Time, garden nas.Garden) (
 		return nas.Service{}, false
 	}
 	return g.service, true
+}
+
+// loginTakes bounds the time from an Access-Accept to the Start of its session.
+const loginTakes = time.Minute
+
+// GrantedAt is the service that a session begun at start was granted, where that follows without its Class: none was
+// foreseen or decided anew for a minute before. false where it does not follow.
+func (d *Directory) GrantedAt(s *Subscriber, start time.Time, garden nas.Garden) (nas.Service, bool) {
+	since, t := int64(s.Since), start.Unix()
+	for i := range s.Windows {
+		if t < s.Windows[i].Until {
+			break
+		}
+		since = s.Windows[i].Until
+	}
+	if s.Meter.meter != nil || since == 0 || since > start.Add(-loginTakes).Unix() {
+		return nas.Service{}, false
+	}
+	service, ok := d.ServiceAt(s, start, garden)
+	return service, ok && service.Outcome != contracts.OutcomeReject
 }
 
 // ServiceOf is the service that a digest stands for, of those that the plans have or had since the start; false for

@@ -225,3 +225,30 @@ func TestServicesOfPlansAsTheyWereAreKnown(t *testing.T) {
 		t.Errorf("what is unsure stands for %s", s)
 	}
 }
+
+// What a session without Class was granted follows only where nothing changed for a minute before it.
+func TestGrantedAt(t *testing.T) {
+	d, g := doorDirectory(), nas.DefaultGarden()
+	s := *d.Lookup([]byte("ana@isp"))
+	start := doorNow
+	plan := s.Windows[0].Plan
+	for name, c := range map[string]struct {
+		since   int64
+		windows []Window
+		want    string
+	}{
+		"long since":          {start.Unix() - 3600, []Window{{Until: NoEnd, Plan: plan, Outcome: contracts.OutcomeFull}}, "FULL 500M/250M"},
+		"just changed":        {start.Unix() - 30, []Window{{Until: NoEnd, Plan: plan, Outcome: contracts.OutcomeFull}}, ""},
+		"changed since":       {start.Unix() + 30, []Window{{Until: NoEnd, Plan: plan, Outcome: contracts.OutcomeFull}}, ""},
+		"not known":           {0, []Window{{Until: NoEnd, Plan: plan, Outcome: contracts.OutcomeFull}}, ""},
+		"the window before":   {start.Unix() - 3600, []Window{{Until: start.Unix() + 5, Plan: plan, Outcome: contracts.OutcomeReduced}, {Until: NoEnd, Plan: plan, Outcome: contracts.OutcomeFull}}, "REDUCED 50M/25M"},
+		"a window just begun": {start.Unix() - 3600, []Window{{Until: start.Unix() - 5, Plan: plan, Outcome: contracts.OutcomeReduced}, {Until: NoEnd, Plan: plan, Outcome: contracts.OutcomeFull}}, ""},
+		"refused":             {start.Unix() - 3600, []Window{{Until: NoEnd, Plan: plan, Outcome: contracts.OutcomeReject}}, ""},
+	} {
+		s.Since, s.Windows = uint32(c.since), c.windows
+		got, ok := d.GrantedAt(&s, start, g)
+		if ok != (c.want != "") || ok && got.String() != c.want {
+			t.Errorf("%s: %s, %v; want %q", name, got, ok, c.want)
+		}
+	}
+}

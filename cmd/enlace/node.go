@@ -209,7 +209,7 @@ func (n *node) prepare() (err error) {
 	n.reconciler = control.New(control.Config{
 		Announce: func(key nas.SessionKey) { n.accounting.Announce(key, n.clock.Now()) },
 		Claims:   n.nodes, API: n.routers.Apply,
-		Device: p.device, Desired: p.desired(n.cfg.garden()), Record: n.recorded, ReturnsClass: p.returnsClass, Dialects: n.dialects, Now: n.clock.Now,
+		Device: p.device, Desired: p.desired(n.cfg.garden()), Granted: p.granted(n.cfg.garden()), Record: n.recorded, ReturnsClass: p.returnsClass, Dialects: n.dialects, Now: n.clock.Now,
 		SetApplied: n.setApplied, Gone: func(key nas.SessionKey, start time.Time) { n.limiter.Gone(key, start) }, Retry: n.cfg.CoARetry, WaveOf: n.cfg.WaveSessions, Log: n.log, Metrics: n.metrics,
 	})
 	p.changed, p.kick, p.pauses = n.reconciler.Changed, n.reconciler.Kick, n.reconciler.SetPauses

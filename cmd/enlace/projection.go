@@ -464,6 +464,10 @@ func (p *projection) put(l *contractspg.Loaded) {
 	for !p.keepPast && first < len(spans)-1 && !spans[first].Until.After(now) {
 		first++
 	}
+	var since uint32
+	if first < len(spans) && spans[first].From.Unix() > 0 {
+		since = uint32(spans[first].From.Unix())
+	}
 	var room [8]radius.Window
 	meter := p.usage.meter(l, spans[first:])
 	for i, a := range c.Accesses {
@@ -472,7 +476,7 @@ func (p *projection) put(l *contractspg.Loaded) {
 			windows = append(windows, window(&spans[first+j], a.ID))
 		}
 		p.directory.Put(&radius.Subscriber{Access: a.ID, Contract: c.ID, Login: a.Login, Password: l.Passwords[i], Windows: p.shared.same(windows), Meter: meter,
-			Line: lineOf(&a), Limit: uint16(a.SessionLimit)})
+			Line: lineOf(&a), Limit: uint16(a.SessionLimit), Since: since})
 	}
 }
 
@@ -494,6 +498,25 @@ func window(s *contracts.Span, access contracts.AccessID) radius.Window {
 	}
 	return w
 }
+
+// granted is the service that a session without Class was given when it began, where that is certain enough: it has just
+// begun, and nothing changed shortly before.
+func (p *projection) granted(garden nas.Garden) func(string, time.Time, time.Time) (nas.Digest, bool) {
+	return func(login string, start, now time.Time) (nas.Digest, bool) {
+		if age := now.Sub(start); age < 0 || age > justBegun {
+			return 0, false
+		}
+		sub := p.directory.Of(0, login)
+		if sub == nil {
+			return 0, false
+		}
+		service, ok := p.directory.GrantedAt(sub, start, garden)
+		return service.Digest(), ok
+	}
+}
+
+// justBegun bounds how long after its Start it is worked out what a session was granted: later the plan may have changed.
+const justBegun = 2 * time.Minute
 
 // desired is what the reconciler asks: the service a login should have, and until when.
 func (p *projection) desired(garden nas.Garden) func(string, contracts.AccessID, time.Time) (nas.Service, time.Time, bool) {

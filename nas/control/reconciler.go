@@ -25,6 +25,9 @@ type Config struct {
 	Desired func(login string, access contracts.AccessID, now time.Time) (svc nas.Service, until time.Time, known bool)
 	// Announce stores, before it returns, that it is unknown what a session has until SetApplied says it. May be nil.
 	Announce func(nas.SessionKey)
+	// Granted is the service that a session was given at its login, for one whose device returned no Class; false where
+	// that is not known. Such a session would otherwise be told what it has. May be nil.
+	Granted func(login string, start, now time.Time) (nas.Digest, bool)
 	// SetApplied stores what a session's device acknowledged; 0 when that has become unknown. May be nil.
 	SetApplied func(nas.SessionKey, nas.Digest)
 	// Record stores a command, when it is requested and again, under the same ID, when more is known. It must not
@@ -101,6 +104,9 @@ func New(cfg Config) *Reconciler {
 	}
 	if cfg.Gone == nil {
 		cfg.Gone = func(nas.SessionKey, time.Time) {}
+	}
+	if cfg.Granted == nil {
+		cfg.Granted = func(string, time.Time, time.Time) (nas.Digest, bool) { return 0, false }
 	}
 	if cfg.Record == nil {
 		cfg.Record = func(nas.CommandRecord) {}
@@ -383,6 +389,8 @@ func (r *Reconciler) evaluateDirty(ctx context.Context) {
 		known     bool
 		device    *nas.Device
 		reachable bool
+		start     time.Time // of a session of which it is to be worked out what it was granted
+		granted   nas.Digest
 	}
 	asks := make([]question, 0, batch)
 	for ctx.Err() == nil {
@@ -398,7 +406,11 @@ func (r *Reconciler) evaluateDirty(ctx context.Context) {
 			*from = (*from)[1:]
 			if s.dirty != clean && !s.gone {
 				s.dirty = clean
-				asks = append(asks, question{s: s, key: s.Key, login: s.Login, access: s.Access})
+				q := question{s: s, key: s.Key, login: s.Login, access: s.Access}
+				if s.untold() {
+					q.start = s.StartedAt
+				}
+				asks = append(asks, q)
 			}
 		}
 		r.mu.Unlock()
@@ -413,6 +425,11 @@ func (r *Reconciler) evaluateDirty(ctx context.Context) {
 			a := &asks[i]
 			a.svc, a.until, a.known = r.cfg.Desired(a.login, a.access, now)
 			a.device, a.reachable = r.cfg.Device(a.key.Device)
+			if !a.start.IsZero() {
+				if d, ok := r.cfg.Granted(a.login, a.start, now); ok {
+					a.granted = d
+				}
+			}
 		}
 		r.mu.Lock()
 		for i := range asks {
@@ -424,9 +441,19 @@ func (r *Reconciler) evaluateDirty(ctx context.Context) {
 			a.s.askedAt = asked
 			r.setBoundary(a.s, a.until)
 			a.s.wants(a.svc, a.known)
+			if a.granted != 0 && a.s.untold() {
+				a.s.applied = a.granted
+			} else {
+				a.granted = 0
+			}
 			r.settle(a.s)
 		}
 		r.mu.Unlock()
+		for i := range asks {
+			if a := &asks[i]; a.granted != 0 {
+				r.cfg.SetApplied(a.key, a.granted)
+			}
+		}
 	}
 }
 

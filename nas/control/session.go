@@ -58,6 +58,11 @@ type session struct {
 	goneAt         time.Time
 }
 
+// untold reports whether nothing is known of what the session has: no Class came back, and nothing was told to it.
+func (s *session) untold() bool {
+	return s.Access == 0 && s.Applied == 0 && s.applied == 0 && !s.commanded && !s.busy
+}
+
 // owner is whose a session is: the access's that its Class names, else its login's.
 type owner struct {
 	access contracts.AccessID
