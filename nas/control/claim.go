@@ -272,8 +272,10 @@ func (r *Reconciler) learn(s *session, t nas.Told) bool {
 		return false
 	}
 	if t.Ended {
-		if s.disconnectedAt.IsZero() {
+		// Of a session that has outlived its end the other node's word stays the same: it is this one's to mend.
+		if s.disconnectedAt.IsZero() && !s.outlived {
 			s.disconnectedAt, s.order = time.Now(), nil
+			r.awaitEnd(s)
 			r.settle(s)
 		}
 		return false

@@ -100,6 +100,7 @@ func (r *Reconciler) Forgive(id nas.DeviceID) {
 func (l *lane) forgive() {
 	l.distrust, l.form, l.forms = distrust{}, byDialect, [byAll + 1]uint8{}
 	clear(l.denied)
+	l.answers = false
 	for c := range changes {
 		l.tally().distrusted.WithLabelValues(c.String()).Set(0)
 	}

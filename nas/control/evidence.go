@@ -211,7 +211,7 @@ func (r *Reconciler) withoutEffect(s *session, t *trial, what string) (u unsure)
 // then in another way.
 func (r *Reconciler) goesOn(s *session) {
 	t := s.trial
-	s.disconnectedAt = time.Time{}
+	s.disconnectedAt, s.outlived = time.Time{}, true
 	s.goneOn++
 	r.cfg.Log.Warn().Str("login", s.Login).Str("device", s.lane.tally().device).Uint8("times", s.goneOn).
 		Msg("the end of a session was acknowledged but it goes on")

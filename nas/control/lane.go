@@ -36,6 +36,7 @@ type lane struct {
 	form     form                // how the device knows its sessions
 	forms    [byAll + 1]uint8    // how often it has known one so, where that is not form
 	denied   map[string]struct{} // ids of sessions that it said it does not have
+	answers  bool                // CoA-Requests were answered
 	calls    chan struct{}       // of its API, under way
 
 	pace *pace

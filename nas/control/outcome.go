@@ -105,6 +105,9 @@ func (r *Reconciler) completed(o *outcome) {
 	if !o.cut() && s.order == j.order {
 		s.order = nil
 	}
+	if err == nil && j.rec.Method == nas.CoA {
+		s.lane.answers = true
+	}
 	j.rec.Attempts = o.attempts
 	r.wave.told(s, o.attempts)
 	if o.changed() && o.unsure() {
@@ -191,7 +194,7 @@ func (r *Reconciler) obeyed(j *job) {
 	s.before = nil
 	if j.ends() {
 		s.disconnectedAt = time.Now()
-		heap.Push(&r.alarms, alarm{s.disconnectedAt.Add(r.endPatience(s.lane)), s})
+		r.awaitEnd(s)
 	} else {
 		s.applied = j.want.Digest()
 	}
@@ -244,7 +247,8 @@ func (s *session) anew(o *order) {
 	}
 }
 
-// timedOut has another method tried once: a device may know that when it does not know the other.
+// timedOut has another method tried once: a device may know that when it does not know the other. One that is known to know
+// it is first asked again.
 func (r *Reconciler) timedOut(j *job) {
 	s := j.s
 	j.rec.Answer = nas.TimedOut
@@ -255,7 +259,16 @@ func (r *Reconciler) timedOut(j *job) {
 	if j.ends() { // a Stop would still show that it was obeyed
 		s.trial = &trial{rec: j.rec, order: j.order, want: j.want, had: j.had, at: r.cfg.Now()}
 	}
-	r.escalate(j, "no answer to the "+string(j.rec.Method))
+	why := "no answer to the " + string(j.rec.Method)
+	// A device that answers CoA-Requests has missed this one. Nobody is cut off for a failing path before a second attempt;
+	// who waits for service is not kept waiting.
+	if j.rec.Method == nas.CoA && s.lane.answers && !s.restore && s.missed != j.want.Digest() {
+		s.missed = j.want.Digest()
+		r.again(s, why)
+		return
+	}
+	s.missed = 0
+	r.escalate(j, why)
 }
 
 // answeredLate records an answer that came after a command was given up. Where nothing was told since, it also counts; last
@@ -327,6 +340,11 @@ func (r *Reconciler) again(s *session, why string) {
 	heap.Push(&r.alarms, alarm{s.retryAt, s})
 	r.cfg.Log.Info().Str("login", s.Login).Str("device", s.lane.tally().device).Dur("pause", s.backoff).Str("why", why).
 		Msg("the device cannot at this moment; it is told again after a pause")
+}
+
+// awaitEnd has a session looked at when its end, which was acknowledged, should have been heard of.
+func (r *Reconciler) awaitEnd(s *session) {
+	heap.Push(&r.alarms, alarm{s.disconnectedAt.Add(r.endPatience(s.lane)), s})
 }
 
 // alarm has a session looked at again at an instant of the real clock.

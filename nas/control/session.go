@@ -41,7 +41,9 @@ type session struct {
 	insteadBy   nas.Method
 	insteadWhy  string
 	form        form         // how it is named, where that is not as for others of its device
+	missed      nas.Digest   // the service for which a CoA-Request was not answered by a device that answers others
 	goneOn      uint8        // how often it went on after a Disconnect that was acknowledged
+	outlived    bool         // it went on after an end that a device acknowledged
 	before      *nas.Service // what was applied when the wish changed; nil where that is not known
 	retryAt     time.Time    // real clock: given up until then
 	backoff     time.Duration
