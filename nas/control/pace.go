@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -33,7 +34,7 @@ func (p *pace) set(rate float64) {
 		return
 	}
 	early := float64(int(rate * burst))
-	p.rate, p.every = rate, time.Duration(float64(time.Second)/(rate-early))
+	p.rate, p.every = rate, time.Duration(math.Ceil(float64(time.Second)/(rate-early))) // rounded down it would be one more a second
 	p.slack = time.Duration(early) * p.every
 	if p.next.After(time.Now().Add(p.every)) {
 		p.next = time.Now().Add(p.every)
