@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"enlace/contracts"
 	"enlace/nas"
 )
 
@@ -282,6 +283,9 @@ func (r *Reconciler) learn(s *session, t nas.Told) bool {
 	}
 	if s.applied == known(t.Applied) {
 		return false
+	}
+	if known(t.Applied) == 0 && s.applied.Outcome() == contracts.OutcomeWalled && s.differs {
+		return false // it is told to leave the garden in any case; from an unknown service some dialects would leave it there
 	}
 	s.applied = known(t.Applied)
 	r.settle(s)
