@@ -267,8 +267,8 @@ func (d *Directory) ServiceAt(s *Subscriber, now time.Time, garden nas.Garden) (
 	return g.service, true
 }
 
-// loginTakes bounds the time from an Access-Accept to the Start of its session.
-const loginTakes = time.Minute
+// LoginTakes bounds the time from an Access-Accept to the Start of its session.
+const LoginTakes = time.Minute
 
 // GrantedAt is the service that a session begun at start was granted, where that follows without its Class: none was
 // foreseen or decided anew for a minute before. false where it does not follow.
@@ -280,7 +280,7 @@ func (d *Directory) GrantedAt(s *Subscriber, start time.Time, garden nas.Garden)
 		}
 		since = s.Windows[i].Until
 	}
-	if s.Meter.meter != nil || since == 0 || since > start.Add(-loginTakes).Unix() {
+	if s.Meter.meter != nil || since == 0 || since > start.Add(-LoginTakes).Unix() {
 		return nas.Service{}, false
 	}
 	service, ok := d.ServiceAt(s, start, garden)

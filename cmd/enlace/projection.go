@@ -31,6 +31,7 @@ type projection struct {
 	sessions  *radius.Sessions // may be nil
 	byID      atomic.Pointer[map[nas.DeviceID]*nas.Device]
 	plans     atomic.Pointer[[]contracts.Plan]
+	planned   atomic.Int64 // when a plan was last changed, in Unix seconds; 0: not since the start
 	paused    atomic.Pointer[[]nas.Pause]
 	rules     []contracts.Rules             // read and written by the loader and the feed's handler only, one after the other
 	feed      atomic.Pointer[postgres.Feed] // nil until the database was there for the first time
@@ -328,6 +329,7 @@ func (p *projection) apply(ctx context.Context, changes []postgres.Change) error
 		if err := p.loadPlans(soon); err != nil {
 			return err
 		}
+		p.planned.Store(p.now().Unix())
 	}
 	if devices {
 		if err := p.passOver(soon, "the devices", p.loadDevices(soon)); err != nil {
@@ -505,6 +507,9 @@ func (p *projection) granted(garden nas.Garden) func(string, time.Time, time.Tim
 	return func(login string, start, now time.Time) (nas.Digest, bool) {
 		if age := now.Sub(start); age < 0 || age > justBegun {
 			return 0, false
+		}
+		if planned := time.Unix(p.planned.Load(), 0); start.Before(planned.Add(radius.LoginTakes)) {
+			return 0, false // it may have been given the rates of before
 		}
 		sub := p.directory.Of(0, login)
 		if sub == nil {

@@ -344,3 +344,40 @@ func TestASnapshotKeepsPauses(t *testing.T) {
 		t.Errorf("told %+v, kept %+v", told, p.pausedNow())
 	}
 }
+
+// What a session without Class was granted follows from the contract, but not right after a plan has other rates.
+func TestGrantedWithoutClass(t *testing.T) {
+	h := newShop(t)
+	h.sign("ana@isp", "one")
+	f := h.follow("2026-03-12 10:00")
+	granted := f.granted(nas.DefaultGarden())
+	at := saoPaulo("2026-03-12 10:00")
+	before, ok := granted("ana@isp", at, at.Add(time.Second))
+	if !ok || before.Outcome() != contracts.OutcomeFull {
+		t.Fatalf("%x, %v", before, ok)
+	}
+	if _, ok := granted("ana@isp", at, at.Add(justBegun+time.Second)); ok {
+		t.Error("of a session that is not new")
+	}
+	if _, ok := granted("nobody@isp", at, at); ok {
+		t.Error("nobody is known")
+	}
+	plans, err := h.store.Plans(h.ctx, at)
+	h.must(err)
+	plan := plans[0]
+	plan.Full.DownBps *= 2
+	h.must(h.store.UpdatePlan(h.ctx, "test", at, &plan))
+	eventually(t, "right after a change nothing is assumed", func() error {
+		if _, ok := granted("ana@isp", at, at); ok {
+			return errors.New("it is")
+		}
+		return nil
+	})
+	later := f.clock.Now().Add(2 * time.Minute)
+	eventually(t, "the new rates are granted", func() error {
+		if d, ok := granted("ana@isp", later, later); !ok || d == before {
+			return fmt.Errorf("%x, %v", d, ok)
+		}
+		return nil
+	})
+}
